@@ -1,0 +1,1 @@
+"""The bundle that anyone can verify."""

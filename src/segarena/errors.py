@@ -1,0 +1,36 @@
+"""Every error that SegArena raises on purpose.
+
+A message is one line for the person who has to act on it: what happened, to which file, and what
+to do. `exit_code` is what the command line returns; a submission's own failure is not an error but
+a result (see `segarena.predict.session`), so no class here stands for one.
+"""
+
+
+class SegArenaError(Exception):
+    """Base class: anything that the caller or the organiser can put right."""
+
+    exit_code = 1
+
+
+class ConfigError(SegArenaError):
+    """A config key, a sheet or a protocol is wrong."""
+
+    exit_code = 2
+
+
+class CaseError(SegArenaError):
+    """An image, a label map or a prepared case cannot be used."""
+
+    exit_code = 3
+
+
+class SubmissionError(SegArenaError):
+    """A submission cannot be used at all: its archive or folder is not what it should be."""
+
+    exit_code = 4
+
+
+class EngineError(SegArenaError):
+    """The infrastructure failed (engine, disk, device); nobody's score may suffer from it."""
+
+    exit_code = 5

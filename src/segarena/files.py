@@ -1,0 +1,53 @@
+"""Files that are whole or absent.
+
+Every file between stages is written beside its place and then renamed, so a killed job or a full
+disk never leaves half a file that a later run takes for a whole one.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; rename it to `path` when the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o666 & ~_umask())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as JSON with stable key order, one top-level key a line (small diffs)."""
+    with whole(path) as aside:
+        aside.write_text(_json_text(value), encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Return what a JSON file holds."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _json_text(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False) + "\n"
+    lines = (f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

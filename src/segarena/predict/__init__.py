@@ -1,0 +1,1 @@
+"""Run a submission on one interaction, safely."""

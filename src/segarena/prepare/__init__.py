@@ -1,0 +1,1 @@
+"""From NIfTI or ready-made .npz to a case: image and truth apart."""

@@ -1,0 +1,1 @@
+"""What the simulated user says next."""

@@ -1,0 +1,1 @@
+"""From team CSVs to a leaderboard."""

@@ -1,0 +1,1 @@
+"""Metrics by name, and what a series of them means."""
