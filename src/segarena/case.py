@@ -58,8 +58,8 @@ class Image:
 class Truth:
     """The label map of a case: unsigned integers (D, H, W), 0 is background.
 
-    `label_ids` maps each label to the id that it had in the file it came from; `affine` (4, 4) takes
-    that file's voxel indices (x, y, z) to mm. They are None for ready-made .npz cases.
+    `label_ids` maps each label to the id that it had in the file it came from; `affine` (4, 4)
+    takes that file's voxel indices (x, y, z) to mm. They are None for ready-made .npz cases.
     """
 
     gts: np.ndarray
@@ -95,15 +95,15 @@ def read_image(path: str | Path) -> Image:
     """
     with _opened(path) as archive:
         imgs = _read_array(archive, "imgs", path)
-        spacing = _read_array(archive, "spacing", path).astype(np.float64).ravel()
-        boxes = None
-        if "boxes.npy" in archive.namelist():
-            boxes = [_plain_box(box, path) for box in _read_objects(archive, "boxes", path)]
-    if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise CaseError(
-            f"{path}: spacing is {spacing}, expected three positive mm values (z, y, x)"
-        )
-    return Image(imgs, (float(spacing[0]), float(spacing[1]), float(spacing[2])), boxes)
+    return Image(imgs, read_spacing(path), read_boxes(path))
+
+
+def read_boxes(path: str | Path) -> list[Box] | None:
+    """Return the boxes of an image file, or None where the case has none; the image is not read."""
+    with _opened(path) as archive:
+        if "boxes.npy" not in archive.namelist():
+            return None
+        return [_plain_box(box, path) for box in _read_objects(archive, "boxes", path)]
 
 
 def write_truth(path: str | Path, truth: Truth) -> None:
@@ -114,6 +114,16 @@ def write_truth(path: str | Path, truth: Truth) -> None:
     if truth.affine is not None:
         arrays["affine"] = np.asarray(truth.affine, np.float64)
     write_npz(path, arrays)
+
+
+def read_spacing(path: str | Path) -> tuple[float, float, float]:
+    """Return the spacing (z, y, x) in mm of an image file; the image is not read."""
+    with _opened(path) as archive:
+        spacing = _read_array(archive, "spacing", path).astype(np.float64).ravel()
+    if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise CaseError(f"{path}: spacing is {spacing}, expected three mm values above 0 (z, y, x)")
+    z, y, x = spacing.tolist()
+    return z, y, x
 
 
 def read_truth(path: str | Path) -> Truth:

@@ -5,6 +5,12 @@ to do. `exit_code` is what the command line returns; a submission's own failure 
 a result (see `segarena.predict.session`), so no class here stands for one.
 """
 
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class SegArenaError(Exception):
     """Base class: anything that the caller or the organiser can put right."""
@@ -34,3 +40,21 @@ class EngineError(SegArenaError):
     """The infrastructure failed (engine, disk, device); nobody's score may suffer from it."""
 
     exit_code = 5
+
+
+@contextlib.contextmanager
+def told(log: str | Path) -> Iterator[None]:
+    """Run a rule's work: its errors go to `log` and to stderr, ours as one line without a trace."""
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("", encoding="utf-8")
+    try:
+        yield
+    except SegArenaError as error:
+        path.write_text(f"error: {error}\n", encoding="utf-8")
+        print(f"segarena: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        trace = traceback.format_exc()
+        path.write_text(f"error: {type(error).__name__}: {error}\n{trace}", encoding="utf-8")
+        raise

@@ -1,1 +1,85 @@
-"""One file per engine, all behind the same interface."""
+"""What runs a submission: one file per engine, all behind the same two calls.
+
+A runner knows how to make a submission ready (`ready`) and how to run `sh predict.sh` once, from a
+clean state (`run`). What the outcome means for the submission is decided in
+`segarena.predict.session`; a runner raises EngineError only when the engine itself fails, because
+then nobody's score may suffer.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from segarena.errors import ConfigError, EngineError, SubmissionError
+
+Image = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may use."""
+
+    seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one call went. `seconds` is the whole call, `own_seconds` the program's own time."""
+
+    exit_code: int | None
+    seconds: float
+    own_seconds: float
+    timed_out: bool = False
+    out_of_memory: bool = False
+    peak_memory_bytes: int | None = None
+
+
+class Runner(Protocol):
+    """The interface of every engine."""
+
+    def ready(self, source: Path) -> Image:
+        """Make a submission ready to run on this machine; return what image.json says of it.
+
+        Raises SubmissionError for an archive that holds no usable image, EngineError otherwise.
+        """
+
+    def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+        """Run one call: `inputs` can be read, `outputs` written, and what is printed goes to `log`.
+
+        Raises EngineError where the engine fails, never for what the submission does.
+        """
+
+
+def ready(source: Path, *, runtime: str, base_image: str) -> Image:
+    """Make a submission ready under the runtime of the config; return what image.json says of it.
+
+    runtime auto takes a container wherever it can; a folder falls back to a plain process, and a
+    line on stderr says so. Raises SubmissionError or EngineError.
+    """
+    if runtime == "process":
+        return runner("process").ready(source)
+    from segarena.predict.runners.docker import DockerRunner
+
+    if runtime == "docker" or source.is_file():
+        return DockerRunner(base_image).ready(source)
+    try:
+        return DockerRunner(base_image).ready(source)
+    except (EngineError, SubmissionError) as error:
+        line = f"segarena: {source.name} runs as a plain process, for trusted code only: {error}"
+        print(line, file=sys.stderr)
+        return runner("process").ready(source)
+
+
+def runner(name: str) -> Runner:
+    """Return the runner of this name."""
+    if name == "docker":
+        from segarena.predict.runners.docker import DockerRunner
+
+        return DockerRunner()
+    if name == "process":
+        from segarena.predict.runners.process import ProcessRunner
+
+        return ProcessRunner()
+    raise ConfigError(f"runtime: no runner {name!r}; known: docker, process")

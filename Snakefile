@@ -1,0 +1,27 @@
+# SegArena: interactive medical image segmentation, from cases and submissions to a leaderboard.
+# One rule file a stage, in the order in which files flow; README.md says how to run it.
+
+from snakemake.utils import min_version
+
+min_version("9.5")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/prompt.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/rank.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand(
+            rules.metrics.output.table,
+            protocol=ARENA.protocols,
+            submission=ARENA.submissions,
+        ),
+        expand(rules.rank.output, protocol=ARENA.protocols),
+        expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),

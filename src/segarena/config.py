@@ -1,0 +1,175 @@
+"""The config of a run, with everything it names looked up and checked before any job starts.
+
+This is the one place that turns the user's YAML and sheets into cases, submissions and protocols;
+the rules only hand its values on. It opens no case and no archive, since it runs whenever the
+workflow is parsed.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segarena.errors import ConfigError
+from segarena.prepare.nifti import find_cases
+from segarena.protocol import SCHEMAS, Protocol, load, read_yaml, validate
+
+ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tgz", ".tar")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CASE_COLUMNS = ("case", "modality", "window", "box")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: its files and what the sheet says of it."""
+
+    image: Path
+    label: Path
+    modality: str | None = None
+    window: str | None = None
+    box: bool = True
+    groups: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config; keys of the mappings are the names that stand in file paths."""
+
+    cases: dict[str, Case]
+    submissions: dict[str, Path]
+    display_names: dict[str, str]
+    protocols: dict[str, Protocol]
+    runtime: str
+    base_image: str
+    seed: int
+
+
+def read(config: dict[str, Any], source: str = "config") -> Config:
+    """Check a config dict and look up everything it names.
+
+    Raises ConfigError, all problems of one kind at once, a line each: file, key, what to write.
+    """
+    validate(config, "config", source)
+    values = _defaults() | config
+    sheets = values.get("sheets", {})
+    cases = _cases(values["cases"], sheets.get("cases"), source)
+    submissions = find_submissions(_folder(values["submissions"], f"{source}: submissions"))
+    protocols = {}
+    for name in values["protocols"]:
+        protocol = load(name)
+        protocols[protocol["name"]] = protocol
+    return Config(
+        cases=cases,
+        submissions=submissions,
+        display_names=_display_names(submissions, sheets.get("submissions")),
+        protocols=protocols,
+        runtime=values["runtime"],
+        base_image=values["base_image"],
+        seed=values["seed"],
+    )
+
+
+def find_submissions(folder: Path) -> dict[str, Path]:
+    """Return the submissions of a folder by name: docker archives, and folders with a predict.sh.
+
+    Raises ConfigError for a name given twice, a name that cannot stand in a path, and a folder
+    that holds no submission.
+    """
+    found: dict[str, Path] = {}
+    problems = []
+    for path in sorted(folder.iterdir()):
+        name = _submission_name(path)
+        if name is None:
+            continue
+        if name in found:
+            problems.append(f"{path}: a second submission of the name {name!r}; rename one")
+        elif not NAME.fullmatch(name):
+            problems.append(f"{path}: rename it; letters, digits, '.', '_' and '-' make a name")
+        found[name] = path
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if not found:
+        kinds = ", ".join(ARCHIVE_SUFFIXES)
+        raise ConfigError(f"{folder}: no submission here (NAME{{{kinds}}} or NAME/predict.sh)")
+    return found
+
+
+def _submission_name(path: Path) -> str | None:
+    if path.name.startswith("."):
+        return None
+    if path.is_dir():
+        return path.name if (path / "predict.sh").is_file() else None
+    for suffix in ARCHIVE_SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return None
+
+
+def _defaults() -> dict[str, Any]:
+    properties = read_yaml(SCHEMAS / "config.schema.yaml")["properties"]
+    return {key: value["default"] for key, value in properties.items() if "default" in value}
+
+
+def _folder(value: str, key: str) -> Path:
+    folder = Path(value)
+    if not folder.is_dir():
+        raise ConfigError(f"{key}: no folder {value!r} (paths start at the working directory)")
+    return folder
+
+
+def _cases(folders: dict[str, str], sheet: str | None, source: str) -> dict[str, Case]:
+    images = _folder(folders["images"], f"{source}: cases.images")
+    labels = _folder(folders["labels"], f"{source}: cases.labels")
+    pairs = find_cases(images, labels)
+    rows = _sheet(sheet, "case", set(pairs)) if sheet else {}
+    return {
+        name: _case(image, label, rows.get(name, {}), f"{sheet}: {name}")
+        for name, (image, label) in pairs.items()
+    }
+
+
+def _case(image: Path, label: Path, row: dict[str, str], where: str) -> Case:
+    box = row.get("box", "").lower() or "yes"
+    if box not in {"yes", "no"}:
+        raise ConfigError(f"{where}: box is {row['box']!r}; write yes or no")
+    groups = tuple((key, value) for key, value in row.items() if key not in _CASE_COLUMNS and value)
+    return Case(
+        image=image,
+        label=label,
+        modality=row.get("modality") or None,
+        window=row.get("window") or None,
+        box=box == "yes",
+        groups=groups,
+    )
+
+
+def _display_names(submissions: dict[str, Path], sheet: str | None) -> dict[str, str]:
+    rows = _sheet(sheet, "submission", set(submissions)) if sheet else {}
+    return {name: rows.get(name, {}).get("name") or name for name in submissions}
+
+
+def _sheet(sheet: str, key: str, known: set[str]) -> dict[str, dict[str, str]]:
+    path = Path(sheet)
+    if not path.is_file():
+        raise ConfigError(f"sheets: no file {sheet!r} (paths start at the working directory)")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        if key not in (reader.fieldnames or ()):
+            raise ConfigError(
+                f"{path}: the first line must name the column {key!r} (tab-separated)"
+            )
+        rows: dict[str, dict[str, str]] = {}
+        problems = []
+        for number, row in enumerate(reader, start=2):
+            name = row[key] or ""
+            if name in rows:
+                problems.append(f"{path}: line {number}: {key} {name!r} stands twice")
+            elif name not in known:
+                problems.append(f"{path}: line {number}: no {key} {name!r} in the folder")
+            if None in row or None in row.values():
+                problems.append(f"{path}: line {number}: not as many columns as the first line")
+            rows[name] = {column: (value or "").strip() for column, value in row.items() if column}
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return rows

@@ -1,0 +1,76 @@
+"""The run as a whole: refused in one line, alone in its folder, and its errors told at the end.
+
+Snakemake's own lock outlives a killed run and has to be taken away by hand. A kernel lock dies with
+its process, so the same command simply works again; the profile therefore turns Snakemake's lock
+off and this module's on.
+"""
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from segarena.errors import ConfigError, SegArenaError
+
+LOGS = Path("results/logs")
+
+_held: list[IO[str]] = []
+_started = time.time()
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Turn our errors into one message and a clean end while the workflow is parsed."""
+    try:
+        yield
+    except SegArenaError as error:
+        sys.exit(f"segarena: {error}")
+
+
+def begin() -> None:
+    """Take the folder's lock before the first job; ends the run when another one holds it."""
+    with refused():
+        lock(Path(".snakemake/segarena.lock"))
+
+
+def lock(path: Path) -> None:
+    """Hold an exclusive lock on `path` until this process ends; raises ConfigError if it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        raise ConfigError(
+            f"{Path.cwd()}: another run is at work here (process {file.read().strip()}); "
+            "wait for it, or end it, then start again"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    _held.append(file)
+
+
+def errors_since(logs: Path, since: float) -> list[str]:
+    """Return the error line of every log under `logs` that was written after `since`."""
+    found = []
+    for log in sorted(logs.rglob("*.log")):
+        if log.stat().st_mtime >= since:
+            with log.open(encoding="utf-8", errors="replace") as file:
+                line = file.readline().rstrip("\n")
+            if line.startswith("error: "):
+                found.append(line.removeprefix("error: "))
+    return found
+
+
+def tell_errors() -> None:
+    """Print the errors of this run, one line each, after Snakemake's own account."""
+    lines = errors_since(LOGS, _started - 1)
+    if lines:
+        print(f"\nsegarena: {len(lines)} error(s) stopped this run; mend them and run it again:")
+        for line in lines:
+            print(f"  - {line}")

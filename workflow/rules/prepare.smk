@@ -1,0 +1,54 @@
+"""prepare: a NIfTI pair or a ready-made .npz pair becomes a case, image and truth apart.
+
+Input: cases.images, cases.labels. Output: results/prepare/{case}.image.npz (what a submission may
+see), {case}.truth.npz, {case}.json (where it came from, warnings); cases.tsv, the list of all cases,
+is the gate that keeps containers waiting until every case is known to be usable.
+"""
+
+
+def prepare_input(wildcards):
+    case = case_of(wildcards)
+    return {"image_file": case.image, "label_file": case.label}
+
+
+def prepare_values(wildcards):
+    case = case_of(wildcards)
+    return {
+        "modality": case.modality,
+        "window": case.window,
+        "box": case.box,
+        "seed": ARENA.seed,
+    }
+
+
+rule prepare:
+    input:
+        unpack(prepare_input),
+    output:
+        image="results/prepare/{case}.image.npz",
+        truth="results/prepare/{case}.truth.npz",
+        about="results/prepare/{case}.json",
+    log:
+        "results/logs/prepare/{case}.log",
+    params:
+        values=prepare_values,
+        code=code("prepare.py"),
+    message:
+        "Preparing case {wildcards.case}"
+    script:
+        "../scripts/prepare.py"
+
+
+rule cases:
+    input:
+        about=expand(rules.prepare.output.about, case=ARENA.cases),
+    output:
+        "results/prepare/cases.tsv",
+    log:
+        "results/logs/prepare.log",
+    params:
+        code=code("cases.py"),
+    message:
+        "Listing all cases"
+    script:
+        "../scripts/cases.py"

@@ -1,0 +1,44 @@
+"""prompt: what the simulated user says next.
+
+Input: the truth and the answer before. Output: results/prompt/{protocol}/{submission}/{case}/{k}.json,
+everything the user has said up to interaction k.
+"""
+
+
+def prompt_input(wildcards):
+    before = int(wildcards.k) - 1
+    if before == 0:
+        return {}
+    values = {**wildcards, "k": before}
+    return {
+        "said": str(rules.prompt.output).format(**values),
+        "answer": rules.predict.output.answer.format(**values),
+    }
+
+
+def prompt_values(wildcards):
+    protocol = protocol_of(wildcards)
+    return {
+        "protocol": protocol["name"],
+        "version": protocol["version"],
+        "seed": protocol["seed"],
+        "step": steps(protocol)[int(wildcards.k) - 1],
+    }
+
+
+rule prompt:
+    input:
+        unpack(prompt_input),
+        image=rules.prepare.output.image,
+        truth=rules.prepare.output.truth,
+    output:
+        "results/prompt/{protocol}/{submission}/{case}/{k}.json",
+    log:
+        "results/logs/prompt/{protocol}/{submission}/{case}/{k}.log",
+    params:
+        values=prompt_values,
+        code=code("prompt.py"),
+    message:
+        "{wildcards.protocol}: what the user says to {wildcards.submission} on {wildcards.case} at interaction {wildcards.k}"
+    script:
+        "../scripts/prompt.py"

@@ -1,0 +1,72 @@
+"""score: every answer measured against the truth.
+
+Input: the answers and the truth. Output: results/score/{protocol}/{submission}/{case}.csv, one row
+per interaction, label and metric; results/score/{protocol}/{submission}_metrics.csv, one row a case
+in the reference evaluation's columns.
+"""
+
+
+def answers_of(wildcards):
+    return expand(
+        rules.predict.output.answer, k=interactions(wildcards.protocol), **wildcards
+    )
+
+
+def records_of(wildcards):
+    return expand(
+        rules.predict.output.record,
+        k=interactions(wildcards.protocol),
+        case=ARENA.cases,
+        **wildcards,
+    )
+
+
+def case_scores_of(wildcards):
+    return expand(rules.score.output, case=ARENA.cases, **wildcards)
+
+
+def metrics_values(wildcards):
+    protocol = protocol_of(wildcards)
+    return {
+        key: protocol[key] for key in ("name", "version", "metrics", "series", "time")
+    }
+
+
+def metric_list(wildcards):
+    return protocol_of(wildcards)["metrics"]
+
+
+rule score:
+    input:
+        image=rules.prepare.output.image,
+        truth=rules.prepare.output.truth,
+        answers=answers_of,
+    output:
+        "results/score/{protocol}/{submission}/{case}.csv",
+    log:
+        "results/logs/score/{protocol}/{submission}/{case}.log",
+    params:
+        metrics=metric_list,
+        code=code("score.py"),
+    message:
+        "{wildcards.protocol}: scoring {wildcards.submission} on {wildcards.case}"
+    script:
+        "../scripts/score.py"
+
+
+rule metrics:
+    input:
+        scores=case_scores_of,
+        records=records_of,
+    output:
+        table="results/score/{protocol}/{submission}_metrics.csv",
+    log:
+        "results/logs/score/{protocol}/{submission}_metrics.log",
+    params:
+        cases=list(ARENA.cases),
+        values=metrics_values,
+        code=code("metrics.py"),
+    message:
+        "{wildcards.protocol}: the table of {wildcards.submission}"
+    script:
+        "../scripts/metrics.py"

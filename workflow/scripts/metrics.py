@@ -1,0 +1,36 @@
+"""Write a submission's table: one row a case, in the reference evaluation's columns."""
+
+from typing import Any
+
+from segarena.errors import told
+from segarena.files import read_json
+from segarena.score.table import read_scores, row, write_table
+
+
+def main(
+    score_files: list[str],
+    record_files: list[str],
+    output: str,
+    *,
+    cases: list[str],
+    values: dict[str, Any],
+) -> None:
+    """Summarise each case's scores and running times."""
+    records = [read_json(path) for path in record_files]
+    rows = []
+    for case, scores in zip(cases, score_files, strict=True):
+        mine = sorted((r for r in records if r["case"] == case), key=lambda r: r["interaction"])
+        seconds = [record["seconds"] for record in mine]
+        rows.append(row(case, read_scores(scores), seconds, values))
+    write_table(output, rows)
+
+
+if "snakemake" in globals():
+    with told(snakemake.log[0]):
+        main(
+            list(snakemake.input.scores),
+            list(snakemake.input.records),
+            snakemake.output.table,
+            cases=snakemake.params.cases,
+            values=snakemake.params["values"],
+        )

@@ -1,0 +1,43 @@
+"""Prepare one case."""
+
+from pathlib import Path
+from typing import Any
+
+from segarena.prepare.nifti import prepare_case
+
+from segarena.case import write_image, write_truth
+from segarena.errors import told
+from segarena.files import write_json
+
+
+def main(
+    files: dict[str, Path], outputs: dict[str, str], case: str, values: dict[str, Any]
+) -> None:
+    """Write the image, the truth, and what is to be known about the case."""
+    image, truth, warnings = prepare_case(files["image"], files["label"], case=case, **values)
+    write_image(outputs["image"], image)
+    write_truth(outputs["truth"], truth)
+    about = {
+        "case": case,
+        "image_file": files["image"].name,
+        "label_file": files["label"].name,
+        "shape": list(image.imgs.shape),
+        "spacing_mm": list(image.spacing_mm),
+        "labels": truth.labels,
+        "box": image.boxes is not None,
+        "warnings": warnings,
+    }
+    write_json(outputs["about"], about)
+
+
+if "snakemake" in globals():
+    with told(snakemake.log[0]):
+        main(
+            {
+                "image": Path(snakemake.input.image_file),
+                "label": Path(snakemake.input.label_file),
+            },
+            dict(snakemake.output.items()),
+            snakemake.wildcards.case,
+            snakemake.params["values"],
+        )
