@@ -38,7 +38,7 @@ def begin() -> None:
 
 
 def lock(path: Path) -> None:
-    """Hold an exclusive lock on `path` until this process ends; raises ConfigError if it is held."""
+    """Hold an exclusive lock on `path` until this process ends; ConfigError if it is held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     try:

@@ -1,10 +1,10 @@
-"""A contact sheet: one case, a row a submission, a column an interaction, as a picture to check by.
+"""A contact sheet: one case, a row a submission, a column an interaction.
 
-Each panel is the slice on which the largest label's box lies, with the truth's contours (solid), the
-answer's (dashed), the box, and the clicks placed so far, the newest on this slice or not.
+Each panel is the middle slice of the largest label, with the truth's contours (solid), the answer's
+(dashed), the box, and the clicks placed so far; clicks on other slices are faint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ def draw(
     case: str,
     image: Image,
     gts: np.ndarray,
-    answers: dict[str, Sequence[np.ndarray]],
-    said: dict[str, dict[str, Any]],
+    answers: Mapping[str, Sequence[np.ndarray]],
+    said: Mapping[str, dict[str, Any]],
 ) -> None:
     """Write the sheet as PNG.
 
@@ -103,7 +103,7 @@ def _box(axes: Axes, box: dict[str, int], colour: str) -> None:
 
 
 def _clicks(axes: Axes, said: dict[str, Any], labels: list[int], z: int, rounds: int) -> None:
-    """Draw the clicks of the first `rounds` rounds: + foreground, x background; faint off the slice."""
+    """Draw the clicks of the first `rounds` rounds, + foreground and x background."""
     for colour, label in zip(COLOURS, labels, strict=False):
         i = said["labels"].index(label)
         used = {"fg": 0, "bg": 0}
@@ -117,7 +117,7 @@ def _clicks(axes: Axes, said: dict[str, Any], labels: list[int], z: int, rounds:
             axes.plot(x, y, marker, ms=5, mfc=colour, mec="black", mew=0.5, alpha=shade)
 
 
-def _rounds_before_clicks(said: dict[str, dict[str, Any]], series: Sequence[np.ndarray]) -> int:
+def _rounds_before_clicks(said: Mapping[str, dict[str, Any]], series: Sequence[np.ndarray]) -> int:
     rounds = max((len(order) for one in said.values() for order in one["clicks_order"]), default=0)
     return len(series) - rounds
 
