@@ -6,6 +6,7 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 
 import os
 import sys
+from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)

@@ -6,7 +6,7 @@ results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force afte
 with {k}.json (how it went).
 """
 
-CACHE = ".snakemake/segarena/archives.json"
+CACHE = Path(".snakemake/segarena/archives.json")
 
 
 def submission_digest(wildcards):
@@ -53,11 +53,11 @@ rule image:
 
 rule predict:
     input:
-        submission=rules.image.output,
+        submission=rules.image.output[0],
         image=rules.prepare.output.image,
-        said=rules.prompt.output,
+        said=rules.prompt.output[0],
         previous=previous_answer,
-        gate=ancient(rules.cases.output),
+        gate=ancient(rules.cases.output[0]),
     output:
         answer="results/predict/{protocol}/{submission}/{case}/{k}.npz",
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",

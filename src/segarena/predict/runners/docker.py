@@ -16,6 +16,7 @@ from typing import Any
 import docker
 import docker.errors
 import docker.types
+import docker.utils
 import requests.exceptions
 
 from segarena.errors import EngineError, SubmissionError
@@ -33,7 +34,7 @@ class DockerRunner:
     def __init__(self, base_image: str = "") -> None:
         self.base_image = base_image
         try:
-            self.engine = docker.APIClient(version="auto", timeout=120)
+            self.engine = docker.APIClient(version="auto", timeout=120, **docker.utils.kwargs_from_env())
         except docker.errors.DockerException as error:
             raise _no_engine(error) from error
 
