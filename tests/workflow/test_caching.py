@@ -1,0 +1,95 @@
+"""A finished run costs nothing again, and a change costs only what it must."""
+
+import re
+from pathlib import Path
+
+from arena import PREDICT, Arena
+
+
+def test_a_finished_run_repeated_does_nothing(arena: Arena):
+    """The second run says that there is nothing to be done."""
+    assert "Nothing to be done" in arena.run()
+
+
+def test_a_new_submission_runs_only_its_own_jobs(arena: Arena):
+    """Nothing of the other submissions is predicted or scored again."""
+    arena.add_submission("eve")
+    plan = arena.plan()
+    assert plan["image"] == 1
+    assert plan["prompt"] == plan["predict"] == 4
+    assert plan["score"] == 2
+    assert plan["metrics"] == plan["rank"] == 1
+    assert "prepare" not in plan
+
+
+def test_a_changed_submission_runs_only_its_own_jobs(arena: Arena):
+    """The folder's content is its identity, so the other submission keeps its answers."""
+    arena.add_submission("bob", PREDICT + "\n# better\n")
+    before = {path: path.read_bytes() for path in arena.path("predict/short/ada").rglob("*.json")}
+    plan = arena.plan()
+    assert plan["image"] == 1
+    assert plan["predict"] == 4
+    arena.run()
+    after = {path: path.read_bytes() for path in arena.path("predict/short/ada").rglob("*.json")}
+    assert before == after
+
+
+def test_a_touched_but_unchanged_submission_runs_nothing(arena: Arena):
+    """A newer file time alone is no reason."""
+    for path in (arena.work / "submissions" / "bob").iterdir():
+        path.touch()
+    assert "Nothing to be done" in arena.run()
+
+
+def test_a_new_case_runs_only_its_own_jobs(arena: Arena):
+    """The other cases are not prepared, predicted or scored again; the tables are written anew."""
+    arena.add_case("three", shift=2)
+    plan = arena.plan()
+    assert plan["prepare"] == 1
+    assert plan["prompt"] == plan["predict"] == 4
+    assert plan["score"] == 2
+    assert plan["metrics"] == 2
+    assert "image" not in plan
+
+
+def test_a_changed_metric_parameter_rescores_without_a_container(arena: Arena):
+    """Scores, tables and ranks follow; nothing is prompted or predicted."""
+    arena.add_protocol(metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 1}])
+    plan = arena.plan()
+    assert plan["score"] == 4
+    assert not {"prepare", "prompt", "image", "predict"} & set(plan)
+
+
+def test_changed_code_reruns_the_rules_that_use_it(arena: Arena):
+    """A change in a scoring module rescores; nothing before it runs."""
+    _replace(arena.project / "src/segarena/score/table.py", '"num_class": labels', '"num_class": 1')
+    plan = arena.plan()
+    assert plan["metrics"] == 2
+    assert not {"prepare", "prompt", "image", "predict", "score"} & set(plan)
+
+
+def test_changed_code_that_predict_uses_reruns_predict(arena: Arena):
+    """A change in the session's module runs the calls again."""
+    _replace(arena.project / "src/segarena/predict/session.py", '"no_answer"', '"nothing"')
+    assert arena.plan()["predict"] == 8
+
+
+def test_a_changed_comment_reruns_nothing(arena: Arena):
+    """What does not change what the code does is no reason to run a container."""
+    module = arena.project / "src/segarena/predict/session.py"
+    module.write_text("# A remark.\n" + module.read_text())
+    assert "Nothing to be done" in arena.run()
+
+
+def test_a_missing_answer_is_made_again_alone(arena: Arena):
+    """One lost file costs its own call and what follows from it, not the other case."""
+    arena.path("predict/short/ada/one/2.npz").unlink()
+    plan = arena.plan()
+    assert plan["predict"] == 1
+    assert plan["score"] == 1
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert len(re.findall(re.escape(old), text)) >= 1
+    path.write_text(text.replace(old, new))
