@@ -58,13 +58,15 @@ class Image:
 class Truth:
     """The label map of a case: unsigned integers (D, H, W), 0 is background.
 
-    `label_ids` maps each label to the id that it had in the file it came from; `affine` (4, 4)
-    takes that file's voxel indices (x, y, z) to mm. They are None for ready-made .npz cases.
-    """
+            `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
+        takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
+        goes back to NIfTI. They are None where the case came from files that have no such thing.
+        """
 
     gts: np.ndarray
     label_ids: dict[int, int] | None = None
     affine: np.ndarray | None = None
+    nifti_header: bytes | None = None
 
     @property
     def labels(self) -> list[int]:
@@ -113,6 +115,8 @@ def write_truth(path: str | Path, truth: Truth) -> None:
         arrays["label_ids"] = np.array(sorted(truth.label_ids.items()), np.int64).reshape(-1, 2)
     if truth.affine is not None:
         arrays["affine"] = np.asarray(truth.affine, np.float64)
+    if truth.nifti_header is not None:
+        arrays["nifti_header"] = np.frombuffer(truth.nifti_header, np.uint8)
     write_npz(path, arrays)
 
 
@@ -130,11 +134,15 @@ def read_truth(path: str | Path) -> Truth:
     """Read a truth file, ours or a ready-made one with `gts`; raises CaseError with the reason."""
     with _opened(path) as archive:
         gts = _read_array(archive, "gts", path)
-        names = archive.namelist()
-        ids = _read_array(archive, "label_ids", path) if "label_ids.npy" in names else None
-        affine = _read_array(archive, "affine", path) if "affine.npy" in names else None
-    label_ids = None if ids is None else {int(label): int(original) for label, original in ids}
-    return Truth(gts, label_ids, affine)
+        ids = _read_optional(archive, "label_ids", path)
+        affine = _read_optional(archive, "affine", path)
+        header = _read_optional(archive, "nifti_header", path)
+    return Truth(
+        gts,
+        None if ids is None else {int(label): int(original) for label, original in ids},
+        affine,
+        None if header is None else header.tobytes(),
+    )
 
 
 def write_answer(path: str | Path, segs: np.ndarray) -> None:
@@ -196,6 +204,10 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndar
             return npy.read_array(member, allow_pickle=False)
     except _UNREADABLE as error:
         raise CaseError(f"{path}: key {key!r} cannot be read ({error})") from error
+
+
+def _read_optional(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndarray | None:
+    return _read_array(archive, key, path) if f"{key}.npy" in archive.namelist() else None
 
 
 def _read_objects(archive: zipfile.ZipFile, key: str, path: str | Path) -> list[Any]:

@@ -81,14 +81,6 @@ def test_a_changed_comment_reruns_nothing(arena: Arena):
     assert "Nothing to be done" in arena.run()
 
 
-def test_a_missing_answer_is_made_again_alone(arena: Arena):
-    """One lost file costs its own call and what follows from it, not the other case."""
-    arena.path("predict/short/ada/one/2.npz").unlink()
-    plan = arena.plan()
-    assert plan["predict"] == 1
-    assert plan["score"] == 1
-
-
 def _replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert len(re.findall(re.escape(old), text)) >= 1

@@ -34,7 +34,9 @@ class DockerRunner:
     def __init__(self, base_image: str = "") -> None:
         self.base_image = base_image
         try:
-            self.engine = docker.APIClient(version="auto", timeout=120, **docker.utils.kwargs_from_env())
+            self.engine = docker.APIClient(
+                version="auto", timeout=120, **docker.utils.kwargs_from_env()
+            )
         except docker.errors.DockerException as error:
             raise _no_engine(error) from error
 

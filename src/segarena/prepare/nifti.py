@@ -1,0 +1,300 @@
+"""Image and label files to cases: what a submission may see, and the truth.
+
+A case is a pair of files of one name, NIfTI (.nii, .nii.gz) or ready-made (.npz), one in the folder
+of images and one in the folder of labels. A pair that cannot be used ends in one line that names
+the file and the reason; what is odd but unambiguous is used, and told as a warning.
+
+The label map must describe the image's voxels. It may store them in another axis order or
+direction; it is then turned to the image's, which moves voxels and changes none. Nothing is ever
+resampled.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff
+
+from segarena.case import (
+    Image,
+    Truth,
+    read_image,
+    read_truth,
+    smallest_unsigned,
+)
+from segarena.errors import CaseError, ConfigError
+from segarena.prepare.boxes import boxes_of
+from segarena.prepare.volume import (
+    GRID_TOLERANCE_VOXELS,
+    Volume,
+    farthest_corner,
+    header_bytes,
+    header_from_bytes,
+    read_volume,
+    same_grid,
+)
+from segarena.prepare.window import by_percentiles, chosen_window, windowed
+
+SUFFIXES = {".nii.gz": "NIfTI", ".nii": "NIfTI", ".npz": ".npz"}
+CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+_LARGEST_ID = 2**53  # beyond it a float no longer tells integers apart
+_CT_AIR_HU = -900
+
+
+def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
+    """Return (image file, label file) by case name, sorted; no file is opened.
+
+    Hidden files and files of other types are passed over. Raises ConfigError with one line for each
+    file that has no partner, stands twice or has a name that cannot name a case.
+    """
+    problems: list[str] = []
+    found_images = _files_by_case(images, "images", problems)
+    found_labels = _files_by_case(labels, "labels", problems)
+    cases: dict[str, tuple[Path, Path]] = {}
+    for case in sorted(found_images.keys() | found_labels.keys()):
+        image, label = found_images.get(case), found_labels.get(case)
+        if image is None:
+            problems.append(f"{label}: no image named {case} in {images}")
+        elif label is None:
+            problems.append(f"{image}: no label map named {case} in {labels}")
+        elif SUFFIXES[_suffix(image)] != SUFFIXES[_suffix(label)]:
+            problems.append(f"{label}: its image is {image}: give both as NIfTI or both as .npz")
+        else:
+            cases[case] = (image, label)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return cases
+
+
+def prepare_case(
+    image: Path,
+    label: Path,
+    *,
+    case: str,
+    modality: str | None,
+    window: str | None,
+    box: bool,
+    seed: int,
+) -> tuple[Image, Truth, list[str]]:
+    """Return what a submission may see, the truth, and the warnings, one line each.
+
+    modality and window: see `segarena.prepare.window.chosen_window`. box: False leaves the boxes
+    out. seed: draws the boxes of NIfTI cases; a ready-made case keeps the boxes that it has.
+    Raises CaseError with the file and the reason, ConfigError where `window` is none.
+    """
+    if _suffix(image) == ".npz":
+        if modality is not None or window is not None:
+            chosen_window(modality=modality, window=window)
+        return _ready_made(image, label, box=box, window=window)
+    chosen = chosen_window(modality=modality, window=window)
+    if image.resolve() == label.resolve():
+        raise CaseError(f"{image}: is given as image and as label map")
+    volume, label_volume = read_volume(image), read_volume(label)
+    ids = _integer_labels(label_volume.data, label)
+    ids, unit, warnings = _in_the_grid_of(volume, label_volume, ids)
+    gts, label_ids = _sequential(ids.T, label, warnings)
+    if volume.is_rgb:
+        imgs = np.ascontiguousarray(volume.data.transpose(2, 1, 0, 3))
+        if window is not None:
+            warnings.append(f"{image}: RGB is taken as it is, without the window {window}")
+    elif chosen is not None:
+        imgs = windowed(volume.data.T, chosen)
+    else:
+        imgs = by_percentiles(volume.data.T)
+        _warn_of_intensities(volume, modality, warnings)
+    affine = np.diag([unit, unit, unit, 1.0]) @ volume.affine
+    x, y, z = (float(v) for v in volume.spacing * unit)
+    prepared = Image(imgs, (z, y, x), boxes_of(gts, case=case, seed=seed) if box else None)
+    return prepared, Truth(gts, label_ids, affine, header_bytes(volume.header)), warnings
+
+
+def check_case(image: Path, label: Path) -> list[str]:
+    """Return why a pair cannot be used, one line each; nothing where it can.
+
+    Every file is read as a whole, so this costs what preparing the case costs.
+    """
+    if _suffix(image) == ".npz":
+        return _problems(lambda: _ready_made(image, label, box=True, window=None))
+    reads = (lambda: read_volume(image), lambda: _integer_labels(read_volume(label).data, label))
+    problems = [problem for read in reads for problem in _problems(read)]
+    return problems or _problems(
+        lambda: prepare_case(image, label, case="", modality=None, window=None, box=False, seed=0)
+    )
+
+
+def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
+    """Return an answer (D, H, W) in the grid, affine and label ids of the image it belongs to.
+
+    A label that the truth does not have becomes background, since it has no id there. A case that
+    did not come from NIfTI gets the affine that the truth holds, or the identity.
+    Raises CaseError where the shapes differ.
+    """
+    if segs.shape != truth.gts.shape:
+        raise CaseError(f"the answer has the shape {segs.shape}, the truth {truth.gts.shape}")
+    label_ids = truth.label_ids or {label: label for label in truth.labels}
+    ids = np.zeros(segs.shape, _signed_or_uint8(max(label_ids.values(), default=0)))
+    for label, original in label_ids.items():
+        ids[segs == label] = original
+    if truth.nifti_header is None:
+        affine = np.eye(4) if truth.affine is None else truth.affine
+        return nibabel.Nifti1Image(ids.T, affine, dtype=ids.dtype)
+    header = header_from_bytes(truth.nifti_header)
+    shape = header.get_data_shape()
+    header.set_data_dtype(ids.dtype)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    return kind(ids.T.reshape(shape, order="F"), header.get_best_affine(), header)
+
+
+def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Path]:
+    if not folder.is_dir():
+        problems.append(f"cases.{key}: {folder} is not a folder")
+        return {}
+    files: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if _suffix(p) and not p.name.startswith(".")):
+        case = path.name.removesuffix(_suffix(path))
+        if not CASE_NAME.fullmatch(case):
+            problems.append(f"{path}: rename it: a case name is made of A-Z a-z 0-9 . _ -")
+        elif case in files:
+            problems.append(f"{path}: {files[case].name} is the same case: keep one of the two")
+        else:
+            files[case] = path
+    if not files and not problems:
+        problems.append(f"cases.{key}: {folder} holds no file named *{', *'.join(SUFFIXES)}")
+    return files
+
+
+def _suffix(path: Path) -> str:
+    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+
+
+def _problems(read: Callable[[], object]) -> list[str]:
+    try:
+        read()
+    except CaseError as error:
+        return [str(error)]
+    return []
+
+
+def _integer_labels(data: np.ndarray, path: Path) -> np.ndarray:
+    """Return a label map with an integer dtype; any exact integers are labels, floats too."""
+    if data.ndim != 3 or data.dtype.kind not in "iufb":
+        raise CaseError(
+            f"{path}: a label map holds one integer a voxel, not {data.dtype} {data.shape}"
+        )
+    planes = list(np.moveaxis(data, 2, 0))
+    if data.dtype.kind == "f" and any((plane != np.rint(plane)).any() for plane in planes):
+        raise CaseError(f"{path}: labels are not integers: was it resampled? use nearest neighbour")
+    lowest, largest = min(p.min() for p in planes), max(p.max() for p in planes)
+    if lowest < 0:
+        raise CaseError(f"{path}: negative labels (down to {int(lowest)}): 0 is background")
+    if largest == 0:
+        raise CaseError(f"{path}: the label map is empty")
+    if largest > _LARGEST_ID:
+        raise CaseError(f"{path}: label id {int(largest)} is too large: use ids below 2^53")
+    return data.astype(smallest_unsigned(int(largest)), copy=False)
+
+
+def _in_the_grid_of(
+    image: Volume, label: Volume, ids: np.ndarray
+) -> tuple[np.ndarray, float, list[str]]:
+    """Return `ids` in the axis order of the image, the mm per unit, and the warnings."""
+    warnings = [*image.warnings, *label.warnings]
+    unit = image.mm_per_unit or label.mm_per_unit or 1.0
+    if unit != 1.0:
+        warnings.append(f"{image.path}: its unit is {unit:g} mm: spacing is turned to mm")
+    affine = label.affine.copy()
+    affine[:3] *= (label.mm_per_unit or unit) / unit
+    orientation = _orientation(affine, image.affine)
+    if orientation is not None:
+        affine = affine @ inv_ornt_aff(orientation, ids.shape)
+        ids = apply_orientation(ids, orientation)
+    if ids.shape != image.grid_shape:
+        raise CaseError(
+            f"{label.path}: its shape {label.grid_shape} is not the image's,"
+            f" {image.grid_shape} (x, y, z)"
+        )
+    if not same_grid(affine, image.affine, ids.shape, spacing=image.spacing):
+        away = farthest_corner(affine, image.affine, ids.shape) * unit
+        raise CaseError(
+            f"{label.path}: its affine puts a corner {away:.4g} mm from where the image's puts it;"
+            f" {GRID_TOLERANCE_VOXELS} of a voxel is tolerated"
+        )
+    if orientation is not None and (orientation != [[0, 1], [1, 1], [2, 1]]).any():
+        warnings.append(f"{label.path}: turned to the axis order of {image.path}")
+    return ids, unit, warnings
+
+
+def _orientation(affine: np.ndarray, onto: np.ndarray) -> np.ndarray | None:
+    """Return which axis, in which direction, each axis of `affine` is in `onto`.
+
+    The form is nibabel's: one (axis, 1 or -1) a row. None where the axes are not parallel.
+    """
+    turn = np.rint(np.linalg.solve(onto[:3, :3], affine[:3, :3]))
+    if (np.abs(turn).sum(axis=0) != 1).any() or (np.abs(turn).sum(axis=1) != 1).any():
+        return None
+    axes = np.abs(turn).argmax(axis=0)
+    return np.column_stack([axes, turn[axes, [0, 1, 2]]])
+
+
+def _sequential(
+    ids: np.ndarray, path: Path, warnings: list[str]
+) -> tuple[np.ndarray, dict[int, int]]:
+    """Return the labels as 1..n in the order of their ids, and the id of each."""
+    present = sorted(set().union(*(np.unique(plane).tolist() for plane in ids)))
+    if 0 not in present:
+        warnings.append(f"{path}: labels cover every voxel: there is no background")
+        present = [0, *present]
+    known = np.array(present, ids.dtype)
+    gts = np.empty(ids.shape, smallest_unsigned(len(present) - 1))
+    for source, target in zip(ids, gts, strict=True):
+        target[...] = np.searchsorted(known, source)
+    return gts, dict(enumerate(present[1:], start=1))
+
+
+def _warn_of_intensities(volume: Volume, modality: str | None, warnings: list[str]) -> None:
+    data = volume.data
+    if data.min() == data.max():
+        warnings.append(f"{volume.path}: every voxel has the same value")
+    elif modality is None and data.min() <= _CT_AIR_HU:
+        warnings.append(
+            f"{volume.path}: holds values down to {data.min():g}: if it is CT, give it the"
+            " modality CT in the sheet of cases; percentiles are used"
+        )
+
+
+def _ready_made(
+    image: Path, label: Path, *, box: bool, window: str | None
+) -> tuple[Image, Truth, list[str]]:
+    """Return a ready-made case as it is, once it is sure to be one."""
+    try:
+        prepared, truth = read_image(image), read_truth(label)
+    except MemoryError as error:
+        raise CaseError(f"{image}: declares more than the memory holds") from error
+    imgs, spacing = prepared.imgs, prepared.spacing_mm
+    if imgs.dtype != np.uint8 or not (imgs.ndim == 3 or (imgs.ndim == 4 and imgs.shape[3] == 3)):
+        raise CaseError(
+            f"{image}: imgs is {imgs.dtype} {imgs.shape}, expected uint8 (D, H, W) or (D, H, W, 3)"
+        )
+    if truth.gts.shape != imgs.shape[:3]:
+        raise CaseError(f"{label}: gts is {truth.gts.shape}, but imgs is {imgs.shape}")
+    gts = _integer_labels(truth.gts, label)
+    labels = Truth(gts).labels
+    if prepared.boxes is not None and len(prepared.boxes) != len(labels):
+        raise CaseError(f"{image}: {len(prepared.boxes)} boxes for {len(labels)} labels")
+    warnings = []
+    if window is not None:
+        warnings.append(f"{image}: ready-made, taken as it is, without the window {window}")
+    boxes = prepared.boxes if box else None
+    affine = np.diag([*spacing[::-1], 1.0])
+    return Image(imgs, spacing, boxes), Truth(gts, affine=affine), warnings
+
+
+def _signed_or_uint8(largest: int) -> np.dtype:
+    """Return the smallest dtype for ids that every NIfTI reader knows."""
+    kinds = (np.uint8, np.int16, np.int32, np.int64)
+    return np.dtype(next(kind for kind in kinds if largest <= np.iinfo(kind).max))

@@ -1,0 +1,628 @@
+import nibabel
+import numpy as np
+import pytest
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from segarena.case import (
+    Image,
+    Truth,
+    read_image,
+    read_truth,
+    write_image,
+    write_truth,
+)
+from segarena.errors import CaseError, ConfigError
+from segarena.prepare.nifti import answer_to_nifti, check_case, find_cases, prepare_case
+
+
+def prepared(pair, **options):
+    chosen = {"case": "case", "modality": None, "window": None, "box": True, "seed": 1} | options
+    return prepare_case(pair.image, pair.label, **chosen)
+
+
+def refusal(pair):
+    """Return the one line that both the check and the preparation end with."""
+    with pytest.raises(CaseError) as raised:
+        prepared(pair)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert check_case(pair.image, pair.label) == [line]
+    return line
+
+
+def touched(*paths):
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+
+# Which files make a case
+
+
+def test_pairs_of_one_name_are_cases_in_order_of_name(tmp_path):
+    """Pairs are found by name whatever their ending, hidden and other files are passed over."""
+    images, labels = tmp_path / "i", tmp_path / "l"
+    touched(images / "b.nii.gz", labels / "b.nii", images / "a.x-1__2.npz", labels / "a.x-1__2.npz")
+    touched(images / "._b.nii.gz", images / "README.md", labels / "b.json")
+    assert find_cases(images, labels) == {
+        "a.x-1__2": (images / "a.x-1__2.npz", labels / "a.x-1__2.npz"),
+        "b": (images / "b.nii.gz", labels / "b.nii"),
+    }
+    assert list(find_cases(images, labels)) == ["a.x-1__2", "b"]
+
+
+def test_all_bad_names_and_missing_partners_are_told_at_once(tmp_path):
+    """Each file that cannot be paired has its own line, with the file and the reason."""
+    images, labels = tmp_path / "i", tmp_path / "l"
+    touched(images / "lonely.nii.gz", labels / "truth_only.nii", images / "with space.nii")
+    touched(images / "two.nii", images / "two.nii.gz", labels / "two.nii")
+    touched(images / "kinds.npz", labels / "kinds.nii.gz", images / "-flag.nii")
+    with pytest.raises(ConfigError) as raised:
+        find_cases(images, labels)
+    lines = str(raised.value).splitlines()
+    expected = [
+        f"{images}/-flag.nii: rename it",
+        f"{images}/two.nii.gz: two.nii is the same case",
+        f"{images}/with space.nii: rename it",
+        f"{labels}/kinds.nii.gz: its image is {images}/kinds.npz",
+        f"{images}/lonely.nii.gz: no label map named lonely",
+        f"{labels}/truth_only.nii: no image named truth_only",
+    ]
+    assert len(lines) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
+
+
+def test_an_empty_and_a_missing_folder_are_told(tmp_path):
+    """A folder without cases and one that is none are told by their config keys."""
+    (tmp_path / "i").mkdir()
+    with pytest.raises(ConfigError) as raised:
+        find_cases(tmp_path / "i", tmp_path / "l")
+    assert str(raised.value).splitlines() == [
+        f"cases.images: {tmp_path}/i holds no file named *.nii.gz, *.nii, *.npz",
+        f"cases.labels: {tmp_path}/l is not a folder",
+    ]
+
+
+# What a pair becomes
+
+
+def test_arrays_are_the_files_axes_reversed(pair):
+    """Voxel (x, y, z) of the file is [z, y, x], and spacing follows."""
+    image, truth, warnings = prepared(pair, window="104.5/209")
+    assert (image.imgs.shape, image.imgs.dtype) == ((5, 6, 7), np.uint8)
+    assert truth.gts.shape == (5, 6, 7)
+    assert image.imgs[4, 5, 6] == 255
+    assert image.imgs[0, 0, 1] == int(30 / 209 * 255)
+    assert image.spacing_mm == pytest.approx((3.0, 1.5, 1.5))
+    assert warnings == []
+
+
+def test_labels_become_sequential_and_their_ids_are_kept(pair):
+    """Ids 3 and 9 become 1 and 2 in the smallest dtype; the truth knows what they were."""
+    _, truth, _ = prepared(pair)
+    assert truth.gts.dtype == np.uint8
+    assert truth.label_ids == {1: 3, 2: 9}
+    assert truth.gts[2, 4, 4] == 2
+    assert np.count_nonzero(truth.gts == 1) == 18
+
+
+def test_large_ids_are_kept(pair):
+    """Ids beyond 16 bits, as in dense EM, are kept exactly."""
+    pair.write_label(pair.label_data.astype(np.int32) * 45000)
+    _, truth, _ = prepared(pair)
+    assert truth.label_ids == {1: 135000, 2: 405000}
+    assert truth.gts.max() == 2
+
+
+def test_more_than_255_labels_take_two_bytes(pair):
+    """The truth's dtype grows with the number of labels."""
+    pair.write_label(np.arange(1, 211, dtype=np.int16).reshape(pair.label_data.shape) // 1)
+    assert prepared(pair)[1].gts.dtype == np.uint8
+    pair.write_image(np.zeros((20, 20, 1), np.int16))
+    pair.write_label(np.arange(400, dtype=np.int16).reshape(20, 20, 1))
+    assert prepared(pair)[1].gts.dtype == np.uint16
+
+
+def test_boxes_are_left_out_where_the_sheet_says_so(pair):
+    """A case without box has no boxes, one with box has one a label."""
+    assert prepared(pair, box=False)[0].boxes is None
+    assert len(prepared(pair)[0].boxes) == 2
+
+
+def test_a_window_of_the_sheet_is_used_and_ct_is_the_abdomen(pair):
+    """CT without a window goes through 40/400, a named window through that."""
+    pair.write_image((pair.image_data * 5 - 500).astype(np.int16))
+    hu = (pair.image_data * 5.0 - 500).T
+    for options, low, width in (
+        ({"modality": "CT"}, -160, 400),
+        ({"modality": "CT", "window": "lung"}, -1200, 1400),
+        ({"modality": "MR", "window": "0/100"}, -50, 100),
+    ):
+        expected = (np.clip((hu - low) / width, 0, 1) * 255).astype(np.uint8)
+        assert (prepared(pair, **options)[0].imgs == expected).all()
+
+
+def test_scaled_intensities_are_scaled_before_the_window(pair):
+    """scl_slope and scl_inter turn stored numbers into HU."""
+    pair.write_image(scl_slope=2.0, scl_inter=-100.0)
+    image, _, _ = prepared(pair, window="0/400")
+    assert image.imgs[0, 0, 0] == int(100 / 400 * 255)
+
+
+def test_rgb_stays_as_a_last_axis(pair):
+    """RGB24 voxels become (D, H, W, 3) uint8, unchanged."""
+    colours = np.zeros(pair.image_data.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colours["R"][6, 5, 4], colours["B"][0, 1, 2] = 200, 50
+    pair.write_image(colours)
+    image, _, warnings = prepared(pair, modality="CT")
+    assert image.imgs.shape == (5, 6, 7, 3)
+    assert image.imgs[4, 5, 6].tolist() == [200, 0, 0]
+    assert image.imgs[2, 1, 0].tolist() == [0, 0, 50]
+    assert warnings == []
+
+
+def test_rgb_tells_that_a_window_is_not_used(pair):
+    """A window given for RGB is told as unused."""
+    pair.write_image(np.zeros(pair.image_data.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    _, _, (warning,) = prepared(pair, window="lung")
+    assert warning == f"{pair.image}: RGB is taken as it is, without the window lung"
+
+
+def test_alpha_is_left_out_with_a_warning(pair):
+    """RGBA becomes RGB and says so."""
+    channels = [(name, "u1") for name in "RGBA"]
+    pair.write_image(np.zeros(pair.image_data.shape, channels))
+    image, _, (warning,) = prepared(pair)
+    assert image.imgs.shape == (5, 6, 7, 3)
+    assert "alpha channel is left out" in warning
+
+
+@pytest.mark.parametrize("unit", [np.float32, np.float64, np.int64, np.uint16])
+def test_exact_integers_are_labels_whatever_their_dtype(pair, unit):
+    """Labels stored as floats are labels when every one is an integer."""
+    pair.write_label(pair.label_data.astype(unit))
+    _, truth, warnings = prepared(pair)
+    assert truth.label_ids == {1: 3, 2: 9}
+    assert warnings == []
+
+
+def test_a_label_map_with_a_slope_is_scaled(pair):
+    """A slope of 2 doubles the ids, as every reader does."""
+    pair.write_label(scl_slope=2.0, scl_inter=0.0)
+    assert prepared(pair)[1].label_ids == {1: 6, 2: 18}
+
+
+def test_a_fourth_axis_of_one_is_no_axis(pair):
+    """(X, Y, Z, 1) is a volume, for the image, the label or both."""
+    pair.write_image(pair.image_data[..., None])
+    pair.write_label(pair.label_data[..., None, None])
+    assert prepared(pair)[0].imgs.shape == (5, 6, 7)
+
+
+def test_a_2d_file_is_one_slice(pair):
+    """A NIfTI of two axes is a case with D = 1 whose third spacing is 1."""
+    pair.write_image(pair.image_data[:, :, 0])
+    pair.write_label(pair.label_data[:, :, 2])
+    image, truth, _ = prepared(pair)
+    assert image.imgs.shape == truth.gts.shape == (1, 6, 7)
+    assert image.boxes[0]["z_mid"] == 0
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_big_endian_and_nifti_2_files_are_read(pair, suffix):
+    """Byte order and NIfTI version do not matter."""
+    pair.image = pair.images / f"other{suffix}"
+    nibabel.save(nibabel.Nifti2Image(pair.image_data, pair_affine(pair)), pair.image)
+    header = nibabel.Nifti1Header(endianness=">")
+    header.set_data_dtype(">i4")
+    label = nibabel.Nifti1Image(pair.label_data.astype(">i4"), pair_affine(pair), header)
+    nibabel.save(label, pair.label)
+    image, truth, _ = prepared(pair, window="104.5/209")
+    assert image.imgs[4, 5, 6] == 255
+    assert truth.label_ids == {1: 3, 2: 9}
+
+
+def pair_affine(pair):
+    return nibabel.load(pair.label).affine
+
+
+def test_header_extensions_are_stepped_over(pair):
+    """Data begin where vox_offset says, after any extensions."""
+    image = nibabel.Nifti1Image(pair.image_data, pair_affine(pair))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 100))
+    nibabel.save(image, pair.image)
+    assert prepared(pair, window="104.5/209")[0].imgs[0, 0, 1] == int(30 / 209 * 255)
+
+
+# What is odd but unambiguous: used, and told
+
+
+def test_a_label_in_another_axis_order_is_turned(pair):
+    """The same labels stored LPS, or with axes exchanged, give the same truth, and a warning."""
+    expected = prepared(pair)[1]
+    affine = pair_affine(pair)
+    start = nibabel.io_orientation(affine)
+    for codes in ("LPS", "SAR", "PIL"):
+        turn = ornt_transform(start, axcodes2ornt(codes))
+        data = apply_orientation(pair.label_data, turn)
+        pair.write_label(data, affine @ inv_ornt_aff(turn, pair.label_data.shape))
+        _, truth, (warning,) = prepared(pair)
+        assert (truth.gts == expected.gts).all()
+        assert truth.affine == pytest.approx(expected.affine)
+        assert warning == f"{pair.label}: turned to the axis order of {pair.image}"
+
+
+def test_a_shift_below_the_tolerance_is_accepted(pair):
+    """A label 1e-4 mm away, a matter of rounding, is in the image's grid."""
+    affine = pair_affine(pair)
+    affine[0, 3] += 1e-4
+    pair.write_label(affine=affine)
+    assert prepared(pair)[2] == []
+
+
+def test_both_codes_zero_is_a_warning(pair):
+    """Without any form the spacing is pixdim's and the unknown position is told."""
+    pair.write_image(sform_code=0, qform_code=0)
+    pair.write_label(sform_code=0, qform_code=0)
+    image, _, warnings = prepared(pair)
+    assert image.spacing_mm == pytest.approx((3.0, 1.5, 1.5))
+    assert warnings == [
+        f"{path}: sform and qform codes are both 0: only the spacing is known"
+        for path in (pair.image, pair.label)
+    ]
+
+
+def test_sform_and_qform_that_disagree_are_a_warning(pair):
+    """The sform rules where the qform says something else, in image and label alike."""
+    pair.write_image(qoffset_x=-25.0)
+    pair.write_label(qoffset_x=-25.0)
+    _, truth, warnings = prepared(pair)
+    assert truth.affine[0, 3] == pytest.approx(-30)
+    assert warnings == [
+        f"{path}: sform and qform disagree: the sform is used" for path in (pair.image, pair.label)
+    ]
+
+
+def test_a_sheared_grid_is_a_warning(pair):
+    """A gantry tilt is told, since distances ignore it; the affine keeps it."""
+    sheared = pair_affine(pair)
+    sheared[1, 2] = 0.96
+    pair.write_image(affine=sheared, qform_code=0)
+    pair.write_label(affine=sheared, qform_code=0)
+    _, truth, warnings = prepared(pair)
+    assert truth.affine == pytest.approx(sheared)
+    assert sum("sheared axes" in warning for warning in warnings) == 2
+
+
+def test_a_pixdim_that_is_not_the_affines_is_a_warning(pair):
+    """Where pixdim and affine give two spacings the affine's is used, and both are told."""
+    pair.write_image(pixdim=[1, 1, 1, 1, 0, 0, 0, 0], qform_code=0)
+    image, _, (warning,) = prepared(pair)
+    assert image.spacing_mm == pytest.approx((3.0, 1.5, 1.5))
+    assert "pixdim 1, 1, 1 is not the spacing of the affine, 1.5, 1.5, 3" in warning
+
+
+def test_a_negative_pixdim_is_a_warning(pair):
+    """A spacing has no sign; a file that gives one is told."""
+    pair.write_image(pixdim=[1, -1.5, 1.5, 3, 0, 0, 0, 0])
+    image, _, (warning,) = prepared(pair)
+    assert image.spacing_mm == pytest.approx((3.0, 1.5, 1.5))
+    assert "negative pixdim" in warning
+
+
+@pytest.mark.parametrize(("code", "mm"), [(1, 1000.0), (3, 0.001)])
+def test_units_other_than_mm_are_turned_to_mm(pair, code, mm):
+    """Metres and micrometres of the header become mm in spacing and affine, with a warning."""
+    pair.write_image(xyzt_units=code)
+    pair.write_label(xyzt_units=0)
+    image, truth, (warning,) = prepared(pair)
+    assert image.spacing_mm == pytest.approx((3.0 * mm, 1.5 * mm, 1.5 * mm))
+    assert truth.affine[2, 3] == pytest.approx(100 * mm)
+    assert f"its unit is {mm:g} mm" in warning
+
+
+def test_the_same_place_in_two_units_is_the_same_place(pair):
+    """An image in micrometres and a label in mm agree where their voxels do."""
+    affine = pair_affine(pair)
+    pair.write_image(affine=np.diag([1000.0, 1000, 1000, 1]) @ affine, xyzt_units=3)
+    pair.write_label(affine=affine, xyzt_units=2)
+    assert prepared(pair)[0].spacing_mm == pytest.approx((3.0, 1.5, 1.5))
+
+
+def test_a_label_without_background_is_a_warning(pair):
+    """A label map that fills the volume is used, and told."""
+    pair.write_label(np.full(pair.label_data.shape, 4, np.uint8))
+    _, truth, (warning,) = prepared(pair)
+    assert truth.label_ids == {1: 4}
+    assert (truth.gts == 1).all()
+    assert "no background" in warning
+
+
+def test_a_constant_image_is_a_warning(pair):
+    """An image of one value shows nothing, which is told."""
+    pair.write_image(np.full(pair.image_data.shape, 5, np.int16))
+    _, _, (warning,) = prepared(pair)
+    assert "every voxel has the same value" in warning
+
+
+def test_air_without_a_modality_is_a_warning(pair):
+    """Values around -1000 look like CT: the sheet should say so."""
+    pair.write_image((pair.image_data - 1024).astype(np.int16))
+    _, _, (warning,) = prepared(pair)
+    assert "down to -1024" in warning
+    assert prepared(pair, modality="CT")[2] == []
+
+
+# What is refused
+
+
+def test_a_shape_that_differs_is_refused(pair):
+    """A label one slice short names both shapes."""
+    pair.write_label(pair.label_data[:, :, :4])
+    assert refusal(pair) == (
+        f"{pair.label}: its shape (7, 6, 4) is not the image's, (7, 6, 5) (x, y, z)"
+    )
+
+
+def test_a_transposed_label_with_the_images_affine_is_refused(pair):
+    """Exchanged axes that the affine does not tell are a mismatch, not an axis order."""
+    pair.write_label(np.ascontiguousarray(pair.label_data.transpose(1, 0, 2)))
+    assert "is not the image's" in refusal(pair)
+
+
+@pytest.mark.parametrize("change", ["shift", "spacing", "rotation"])
+def test_an_affine_that_differs_is_refused_with_the_distance(pair, change):
+    """5 mm, 2 per cent or some degrees away is another grid; distance and tolerance are told."""
+    affine = pair_affine(pair)
+    if change == "shift":
+        affine[2, 3] += 5
+    elif change == "spacing":
+        affine[:3, :3] *= 1.02
+    else:
+        angle = np.deg2rad(3)
+        turn = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+        affine[:3, :3] = turn @ affine[:3, :3]
+    pair.write_label(affine=affine)
+    line = refusal(pair)
+    assert line.startswith(f"{pair.label}: its affine puts a corner ")
+    assert "0.01 of a voxel is tolerated" in line
+    if change == "shift":
+        assert "a corner 5 mm from" in line
+
+
+@pytest.mark.parametrize("factor", [0.999, 0.5])
+def test_fractions_are_no_labels(pair, factor):
+    """Labels between integers come from resampling; the line says so."""
+    pair.write_label(pair.label_data.astype(np.float32) * np.float32(factor))
+    assert refusal(pair).startswith(f"{pair.label}: labels are not integers")
+
+
+def test_negative_labels_are_refused(pair):
+    """A negative label is told with the lowest one."""
+    pair.write_label(pair.label_data.astype(np.int16) - 2)
+    assert refusal(pair) == f"{pair.label}: negative labels (down to -2): 0 is background"
+
+
+def test_an_empty_label_map_is_refused(pair):
+    """A label map of zeros has nothing to segment."""
+    pair.write_label(np.zeros(pair.label_data.shape, np.uint8))
+    assert refusal(pair) == f"{pair.label}: the label map is empty"
+
+
+def test_ids_that_floats_cannot_tell_apart_are_refused(pair):
+    """An id above 2^53 is no id."""
+    pair.write_label(pair.label_data.astype(np.float64) * 1e17)
+    assert "is too large" in refusal(pair)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("which", ["image", "label"])
+def test_voxels_that_are_no_numbers_are_refused(pair, which, value):
+    """NaN and infinite voxels are counted and told, in image and label."""
+    data = pair.image_data.astype(np.float32)
+    data[0, 0, :2] = value
+    (pair.write_image if which == "image" else pair.write_label)(data)
+    counts = "2 NaN and 0 infinite" if np.isnan(value) else "0 NaN and 2 infinite"
+    assert refusal(pair).startswith(f"{getattr(pair, which)}: {counts} voxels")
+
+
+def test_a_colour_label_map_is_refused(pair):
+    """RGB is a picture of labels, not a label map."""
+    pair.write_label(np.zeros(pair.label_data.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    assert refusal(pair).startswith(f"{pair.label}: a label map holds one integer a voxel")
+
+
+def test_one_file_as_image_and_label_is_refused(pair):
+    """The same file on both sides is a mistake in the folders."""
+    pair.label = pair.image
+    assert "is given as image and as label map" in refusal(pair)
+
+
+def test_both_files_of_a_bad_pair_are_told(pair):
+    """The check tells what is wrong with the image and with the label, not the first alone."""
+    pair.write_image(pair.image_data.astype(np.complex64))
+    pair.write_label(np.zeros(pair.label_data.shape, np.uint8))
+    image_problem, label_problem = check_case(pair.image, pair.label)
+    assert image_problem.startswith(f"{pair.image}: complex")
+    assert label_problem == f"{pair.label}: the label map is empty"
+
+
+def test_a_good_pair_has_no_problem(pair):
+    """Nothing is said about a pair that can be used."""
+    assert check_case(pair.image, pair.label) == []
+
+
+# Ready-made cases
+
+
+@pytest.fixture
+def ready(tmp_path):
+    class Ready:
+        image, label = tmp_path / "image.npz", tmp_path / "truth.npz"
+        imgs = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+        gts = np.zeros((3, 4, 5), np.uint16)
+
+        def write(self, imgs=None, gts=None, boxes=None):
+            imgs = self.imgs if imgs is None else imgs
+            write_image(self.image, Image(imgs, (5.0, 0.75, 0.5), boxes))
+            write_truth(self.label, Truth(self.gts if gts is None else gts))
+
+    case = Ready()
+    case.gts[1, 2, 3], case.gts[2, 2, 2] = 2, 700
+    case.write()
+    return case
+
+
+A_BOX = {
+    "z_min": 1,
+    "z_max": 1,
+    "z_mid": 1,
+    "z_mid_x_min": 3,
+    "z_mid_y_min": 2,
+    "z_mid_x_max": 3,
+    "z_mid_y_max": 2,
+}
+
+
+def test_a_ready_made_case_is_taken_as_it_is(ready):
+    """Image, spacing, boxes and label ids with their gaps come through unchanged."""
+    ready.write(boxes=[A_BOX, A_BOX | {"z_mid": 2}])
+    image, truth, warnings = prepared(ready)
+    assert (image.imgs == ready.imgs).all()
+    assert image.spacing_mm == (5.0, 0.75, 0.5)
+    assert image.boxes == [A_BOX, A_BOX | {"z_mid": 2}]
+    assert (truth.gts == ready.gts).all()
+    assert truth.label_ids is None
+    assert warnings == []
+
+
+def test_a_ready_made_case_without_boxes_gets_none(ready):
+    """No boxes are made for a ready-made case, and the sheet can take its own away."""
+    assert prepared(ready)[0].boxes is None
+    ready.write(boxes=[A_BOX, A_BOX])
+    assert prepared(ready, box=False)[0].boxes is None
+
+
+def test_a_ready_made_truth_takes_the_smallest_dtype(ready):
+    """A truth in int64 comes through in the smallest unsigned dtype."""
+    ready.write(gts=(ready.gts > 0).astype(np.int64))
+    assert prepared(ready)[1].gts.dtype == np.uint8
+
+
+def test_a_ready_made_case_tells_that_a_window_is_not_used(ready):
+    """Ready-made intensities are uint8 already."""
+    _, _, (warning,) = prepared(ready, window="lung")
+    assert "without the window lung" in warning
+
+
+def test_ready_made_rgb_is_taken(ready):
+    """Three channels may stand in a last axis."""
+    ready.write(imgs=np.zeros((3, 4, 5, 3), np.uint8))
+    assert prepared(ready)[0].imgs.shape == (3, 4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"imgs": np.zeros((3, 4, 5), np.float32)}, "image.npz: imgs is float32"),
+        ({"imgs": np.zeros((3, 4), np.uint8)}, "image.npz: imgs is uint8 (3, 4)"),
+        ({"gts": np.ones((3, 4, 6), np.uint8)}, "truth.npz: gts is (3, 4, 6), but imgs is"),
+        ({"gts": np.zeros((3, 4, 5), np.uint8)}, "truth.npz: the label map is empty"),
+        ({"gts": np.full((3, 4, 5), -1)}, "truth.npz: negative labels"),
+        ({"gts": np.full((3, 4, 5), 0.5)}, "truth.npz: labels are not integers"),
+        ({"boxes": [A_BOX]}, "image.npz: 1 boxes for 2 labels"),
+    ],
+)
+def test_a_ready_made_case_that_is_none_is_refused(ready, change, reason):
+    """A ready-made case is checked before it is taken."""
+    ready.write(**change)
+    assert reason in refusal(ready)
+
+
+def test_a_ready_made_file_that_is_no_npz_is_refused(ready):
+    """A file that only has the name is told."""
+    ready.image.write_bytes(b"no zip")
+    assert refusal(ready).startswith(f"{ready.image}: not a readable .npz file")
+
+
+# Back to NIfTI
+
+
+def saved_and_loaded(answer, folder):
+    nibabel.save(answer, folder / "answer.nii.gz")
+    return nibabel.load(folder / "answer.nii.gz")
+
+
+def written_and_read(pair):
+    """Return case and truth as the later stages get them: from their files."""
+    image, truth, _ = prepared(pair)
+    write_image(pair.images / "x.npz", image)
+    write_truth(pair.labels / "x.npz", truth)
+    return read_image(pair.images / "x.npz"), read_truth(pair.labels / "x.npz")
+
+
+@pytest.mark.parametrize("kind", ["oblique", "PSR", "sheared", "big-endian", "4D", "2D", "codes 0"])
+def test_an_answer_goes_back_to_the_original_file(pair, tmp_path, kind):
+    """The truth as an answer gives back the label file: voxels, ids, affine, both forms, units."""
+    header = {"xyzt_units": 2}
+    if kind == "PSR":
+        turn = ornt_transform(nibabel.io_orientation(pair_affine(pair)), axcodes2ornt("PSR"))
+        affine = pair_affine(pair) @ inv_ornt_aff(turn, pair.label_data.shape)
+        pair.image_data = apply_orientation(pair.image_data, turn)
+        pair.label_data = apply_orientation(pair.label_data, turn)
+    else:
+        affine = pair_affine(pair)
+    if kind == "sheared":
+        affine[1, 2], header["qform_code"] = 0.96, 0
+    if kind == "4D":
+        pair.image_data, pair.label_data = pair.image_data[..., None], pair.label_data[..., None]
+    if kind == "2D":
+        pair.image_data, pair.label_data = pair.image_data[..., 2], pair.label_data[..., 2]
+    if kind == "codes 0":
+        header |= {"qform_code": 0, "sform_code": 0}
+    pair.write_image(affine=affine, **header)
+    pair.write_label(affine=affine, **header)
+    if kind == "big-endian":
+        swapped = nibabel.load(pair.image).header.as_byteswapped(">")
+        nibabel.save(nibabel.Nifti1Image(pair.image_data, None, swapped), pair.image)
+    _, truth = written_and_read(pair)
+    back = saved_and_loaded(answer_to_nifti(truth.gts, truth), tmp_path)
+    original = nibabel.load(pair.label)
+    assert (np.asarray(back.dataobj) == np.asarray(original.dataobj)).all()
+    assert back.shape == original.shape
+    assert (back.affine == original.affine).all()
+    for key in ("sform_code", "qform_code", "pixdim", "xyzt_units"):
+        assert (back.header[key] == original.header[key]).all()
+
+
+def test_free_texts_of_the_header_are_not_kept(pair, tmp_path):
+    """What a scanner wrote into the header, a name perhaps, does not reach the truth."""
+    pair.write_image(descrip=b"Doe^John", db_name=b"P0001")
+    _, truth = written_and_read(pair)
+    assert b"Doe" not in truth.nifti_header
+    assert b"P0001" not in truth.nifti_header
+
+
+def test_an_answers_unknown_label_becomes_background(pair):
+    """A label that the truth has not has no id to go back to."""
+    _, truth, _ = prepared(pair)
+    answer = np.full(truth.gts.shape, 7, np.uint8)
+    answer[0, 0, 0] = 2
+    back = np.asarray(answer_to_nifti(answer, truth).dataobj)
+    assert back[0, 0, 0] == 9
+    assert back.sum() == 9
+
+
+def test_an_answer_of_another_shape_is_refused(pair):
+    """An answer of another case has no grid here."""
+    _, truth, _ = prepared(pair)
+    with pytest.raises(CaseError, match="the answer has the shape"):
+        answer_to_nifti(truth.gts[1:], truth)
+
+
+def test_an_answer_to_a_ready_made_case_keeps_the_spacing(ready, tmp_path):
+    """Where no file had an affine, the answer still has spacing and the truth's labels."""
+    _, truth, _ = prepared(ready)
+    back = saved_and_loaded(answer_to_nifti(truth.gts, truth), tmp_path)
+    assert back.header.get_zooms() == (0.5, 0.75, 5.0)
+    assert (np.asarray(back.dataobj) == ready.gts.T).all()
