@@ -58,10 +58,10 @@ class Image:
 class Truth:
     """The label map of a case: unsigned integers (D, H, W), 0 is background.
 
-            `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
-        takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
-        goes back to NIfTI. They are None where the case came from files that have no such thing.
-        """
+        `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
+    takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
+    goes back to NIfTI. They are None where the case came from files that have no such thing.
+    """
 
     gts: np.ndarray
     label_ids: dict[int, int] | None = None
