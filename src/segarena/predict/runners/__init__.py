@@ -15,25 +15,49 @@ from segarena.errors import ConfigError, EngineError, SubmissionError
 
 Image = dict[str, Any]
 
+GIB = 2**30
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call may use."""
+    """What one call may use.
+
+    The defaults hold where a protocol says nothing. /tmp and shared memory count as memory too.
+    `write_beside_code`: the image's own folders can be written, to a layer of at most `disk_bytes`
+    that is thrown away after the call. `user`: the image's own, or the caller's uid.
+    """
 
     seconds: float
     memory_bytes: int
+    cpus: float | None = None
+    processes: int = 4096
+    shared_memory_bytes: int = 2 * GIB
+    tmp_bytes: int = 8 * GIB
+    output_bytes: int = 2 * GIB
+    output_files: int = 1000
+    disk_bytes: int = 10 * GIB
+    write_beside_code: bool = True
+    user: str = "image"
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call went. `seconds` is the whole call, `own_seconds` the program's own time."""
+    """How one call went. `seconds` is the whole call, `own_seconds` the program's own time.
+
+    `too_much_output` and `cannot_start` are sentences for the team, empty where all was well.
+    `written`: paths in the container, beside /tmp and the outputs, that the call changed.
+    """
 
     exit_code: int | None
     seconds: float
     own_seconds: float
     timed_out: bool = False
     out_of_memory: bool = False
+    too_much_output: str = ""
+    cannot_start: str = ""
     peak_memory_bytes: int | None = None
+    written: tuple[str, ...] = ()
 
 
 class Runner(Protocol):
@@ -42,13 +66,14 @@ class Runner(Protocol):
     def ready(self, source: Path) -> Image:
         """Make a submission ready to run on this machine; return what image.json says of it.
 
-        Raises SubmissionError for an archive that holds no usable image, EngineError otherwise.
+        Raises SubmissionError where the submission holds no usable image, EngineError otherwise.
         """
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         """Run one call: `inputs` can be read, `outputs` written, and what is printed goes to `log`.
 
-        Raises EngineError where the engine fails, never for what the submission does.
+        When it returns nothing of the call runs any more. Raises EngineError where the engine
+        fails, never for what the submission does.
         """
 
 
