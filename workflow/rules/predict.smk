@@ -3,7 +3,7 @@
 Input: the archives or folders under `submissions`, the prepared image, what the user has said.
 Output: results/predict/{submission}/image.json (what the submission is), and
 results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force after interaction k)
-with {k}.json (how it went).
+with {k}.json (how it went) and {k}.log (what the team may be told: the last lines it printed).
 """
 
 CACHE = Path(".snakemake/segarena/archives.json")
@@ -22,6 +22,11 @@ def previous_answer(wildcards):
     if before == 0:
         return []
     return rules.predict.output.answer.format(**{**wildcards, "k": before})
+
+
+def previous_record(wildcards):
+    answer = previous_answer(wildcards)
+    return answer.removesuffix(".npz") + ".json" if answer else []
 
 
 def predict_rules(wildcards):
@@ -57,10 +62,12 @@ rule predict:
         image=rules.prepare.output.image,
         said=rules.prompt.output[0],
         previous=previous_answer,
+        previous_record=previous_record,
         gate=ancient(rules.cases.output[0]),
     output:
         answer="results/predict/{protocol}/{submission}/{case}/{k}.npz",
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",
+        printed="results/predict/{protocol}/{submission}/{case}/{k}.log",
     log:
         "results/logs/predict/{protocol}/{submission}/{case}/{k}.log",
     params:

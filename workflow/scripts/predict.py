@@ -1,5 +1,7 @@
 """Let a submission answer one interaction."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ from segarena.predict.session import answer
 
 
 def main(
-    files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, rules: dict[str, Any]
+    files: dict[str, Any], outputs: dict[str, str], *, case: str, rules: dict[str, Any]
 ) -> None:
-    """Run the call and write the answer in force after it, and the record."""
+    """Run the call and write the answer in force after it, the record, and the team's log."""
+    signal.signal(signal.SIGTERM, _leave)
     previous = files["previous"]
     answer(
         image=read_json(files["submission"]),
@@ -20,17 +23,22 @@ def main(
         said_json=Path(files["said"]),
         previous_npz=Path(previous) if previous else None,
         rules=rules,
-        answer_npz=Path(answer_npz),
-        record_json=Path(record_json),
+        answer_npz=Path(outputs["answer"]),
+        record_json=Path(outputs["record"]),
+        printed_log=Path(outputs["printed"]),
     )
+
+
+def _leave(*_: object) -> None:
+    """End by an exception, so that the container is removed on the way out."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 if "snakemake" in globals():
     with told(snakemake.log[0]):
         main(
             dict(snakemake.input.items()),
-            snakemake.output.answer,
-            snakemake.output.record,
+            dict(snakemake.output.items()),
             case=snakemake.wildcards.case,
             rules=snakemake.params["rules"],
         )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.errors import ConfigError, EngineError
+from segarena.provenance import file_digest, folder_digest
 
 Image = dict[str, Any]
 
@@ -35,10 +36,23 @@ class Limits:
     tmp_bytes: int = 8 * GIB
     output_bytes: int = 2 * GIB
     output_files: int = 1000
-    disk_bytes: int = 10 * GIB
+    printed_bytes: int = GIB // 10
+    disk_bytes: int = 4 * GIB
     write_beside_code: bool = True
     user: str = "image"
     gpus: int = 0
+
+    @classmethod
+    def of(cls, limits: dict[str, Any], *, seconds: float, machine_memory_bytes: int) -> "Limits":
+        """Return a protocol's `limits`; memory is never more than the machine has."""
+        values = dict(limits)
+        sizes: dict[str, Any] = {
+            f"{key.removesuffix('_gb')}_bytes": int(values.pop(key) * GIB)
+            for key in limits
+            if key.endswith("_gb")
+        }
+        sizes["memory_bytes"] = min(sizes["memory_bytes"], machine_memory_bytes)
+        return cls(seconds=seconds, **sizes, **values)
 
 
 @dataclass(frozen=True)
@@ -91,10 +105,22 @@ def ready(source: Path, *, runtime: str, base_image: str) -> Image:
         return DockerRunner(base_image).ready(source)
     try:
         return DockerRunner(base_image).ready(source)
-    except (EngineError, SubmissionError) as error:
+    except (ConfigError, EngineError) as error:  # no base_image, or no engine
         line = f"segarena: {source.name} runs as a plain process, for trusted code only: {error}"
         print(line, file=sys.stderr)
         return runner("process").ready(source)
+
+
+def bad_image(source: Path, message: str) -> Image:
+    """Return what image.json says of a submission that cannot be run at all."""
+    return {
+        "status": "bad_image",
+        "message": message,
+        "runtime": None,
+        "source": str(source),
+        "sha256": folder_digest(source) if source.is_dir() else file_digest(source),
+        "image_id": None,
+    }
 
 
 def runner(name: str) -> Runner:
