@@ -236,7 +236,9 @@ def _fallback(
 def _limits(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits:
     """Return the limits of the next call, given the seconds that the case has used already."""
     time = rules["time"]
-    seconds = time["seconds_per_label"] * max(labels, 1) * time.get("kill_at", 1)
+    seconds = time["seconds_per_label"] * max(labels, 1)
+    if time["on_overtime"] == "warn":  # where more time is worth nothing, none is spent
+        seconds *= time.get("kill_at", 1)
     if time.get("per", "case") == "case":
         seconds -= used_seconds
     return Limits.of(rules["limits"], seconds=seconds, machine_memory_bytes=_machine_memory_bytes())
