@@ -31,7 +31,7 @@ import urllib3.exceptions
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.predict.image import image_of_archive, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome
-from segarena.predict.runners.watch import check_room, excess, gib, memory_of
+from segarena.predict.runners.watch import check_room, excess, gib, memory_of, use
 from segarena.provenance import folder_digest
 
 LABEL = "segarena"
@@ -41,6 +41,7 @@ LOAD_SECONDS = 3600
 
 _FASTEST_LOOK, _SLOWEST_LOOK = 0.05, 0.25
 _SECONDS_BETWEEN_DISK_LOOKS = 2.0
+_MOST_VOLUME_FILES = 100_000
 
 # What the engine says when the image, not the engine, is why a container does not start.
 _IMAGE_CANNOT_START = (
@@ -73,7 +74,8 @@ class DockerRunner:
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with _engine_errors(f"{image['source']}: running a container"):
             self._check_room(limits)
-            mounts = _mounts(image, inputs, outputs, self._ready_again(image))
+            self._ready_again(image)
+            mounts = _mounts(image, inputs, outputs)
             started, since = time.monotonic(), time.time()
             container = self._create(image, limits, mounts)
             with self._removed(container):
@@ -165,12 +167,10 @@ class DockerRunner:
                 "store (switch that off)"
             )
 
-    def _ready_again(self, image: Image) -> list[str]:
-        """Load the image if the engine has lost it; return the volumes that it declares."""
+    def _ready_again(self, image: Image) -> None:
+        """Load the image if the engine has lost it."""
         if not self._known(image["image_id"]):
             self._load(Path(image["source"]), image["image_id"])
-        settings = self.engine.inspect_image(image["image_id"])["Config"] or {}
-        return sorted(settings.get("Volumes") or {})
 
     def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
         created = self.engine.create_container(
@@ -291,8 +291,10 @@ class _Watch:
         self.engine, self.container = engine, container
         self.outputs, self.limits, self.printed = outputs, limits, printed
         self.peak_memory_bytes: int | None = None
-        pid = engine.inspect_container(container)["State"]["Pid"]
-        self._memory = memory_of(pid, container)
+        found = engine.inspect_container(container)
+        self._memory = memory_of(found["State"]["Pid"], container)
+        # What an image declares as a volume is on the engine's disk, but not in the layer's size.
+        self._volumes = [Path(m["Source"]) for m in found["Mounts"] if m["Type"] == "volume"]
         self._next_disk_look = time.monotonic() + _SECONDS_BETWEEN_DISK_LOOKS
 
     def until_end(self, deadline: float) -> str:
@@ -341,8 +343,12 @@ class _Watch:
         if too_much or time.monotonic() < self._next_disk_look:
             return too_much
         self._next_disk_look = time.monotonic() + _SECONDS_BETWEEN_DISK_LOOKS
+        most = self.limits.disk_bytes
         found = self.engine.containers(size=True, filters={"id": self.container})
-        if found and found[0].get("SizeRw", 0) > self.limits.disk_bytes:
+        size = sum(container.get("SizeRw", 0) for container in found)
+        for volume in self._volumes:
+            size += use(volume, most_files=_MOST_VOLUME_FILES, most_bytes=most)[1]
+        if size > most:
             return f"more than {gib(self.limits.disk_bytes)} written beside /tmp and the outputs"
         return ""
 
@@ -400,7 +406,7 @@ def _client(seconds: int) -> docker.APIClient:
         ) from error
 
 
-def _mounts(image: Image, inputs: Path, outputs: Path, volumes: list[str]) -> list[Any]:
+def _mounts(image: Image, inputs: Path, outputs: Path) -> list[Any]:
     """Return what a container sees beside its image: its input, its outputs, a folder's files."""
     mounts = [
         _bind(inputs, f"{WORKSPACE}/inputs", read_only=True),
@@ -412,13 +418,6 @@ def _mounts(image: Image, inputs: Path, outputs: Path, volumes: list[str]) -> li
             for path in sorted(Path(image["source"]).iterdir())
             if path.name not in {"inputs", "outputs"}
         ]
-    taken = {mount["Target"] for mount in mounts} | {"/tmp"}
-    # A volume that the image declares would be a place on the host's disk that no limit reaches.
-    mounts += [
-        docker.types.Mount(target, None, type="volume", read_only=True)
-        for target in volumes
-        if target.rstrip("/") not in taken
-    ]
     return mounts
 
 

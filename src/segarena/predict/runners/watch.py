@@ -16,13 +16,23 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def excess(outputs: Path, limits: Limits) -> str:
-    """Return what is too much in the outputs folder, as a sentence, or "".
+    """Return what is too much in the outputs folder, as a sentence, or ""."""
+    files, size = use(outputs, most_files=limits.output_files, most_bytes=limits.output_bytes)
+    if files > limits.output_files:
+        return f"more than {limits.output_files:,} files in the outputs folder"
+    if size > limits.output_bytes:
+        return f"more than {gib(limits.output_bytes)} in the outputs folder"
+    return ""
+
+
+def use(folder: Path, *, most_files: int, most_bytes: int) -> tuple[int, int]:
+    """Return how many files a folder holds and what they take in bytes.
 
     Space is what the files really take, so a sparse file counts little here. No link is followed,
     and looking ends at the first excess, so a flood of files costs no more than a few.
     """
     files, size = 0, 0
-    folders = [outputs]
+    folders = [folder]
     while folders:
         for path in _entries(folders.pop()):
             try:
@@ -33,11 +43,9 @@ def excess(outputs: Path, limits: Limits) -> str:
             size += status.st_blocks * 512
             if stat.S_ISDIR(status.st_mode):
                 folders.append(path)
-            if files > limits.output_files:
-                return f"more than {limits.output_files:,} files in the outputs folder"
-            if size > limits.output_bytes:
-                return f"more than {gib(limits.output_bytes)} in the outputs folder"
-    return ""
+            if files > most_files or size > most_bytes:
+                return files, size
+    return files, size
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:
