@@ -8,7 +8,9 @@ off and this module's on.
 import contextlib
 import fcntl
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +34,26 @@ def refused() -> Iterator[None]:
 
 
 def begin() -> None:
-    """Take the folder's lock before the first job; ends the run when another one holds it."""
+    """Take the folder's lock before the first job; ends the run when another one holds it.
+
+    Nobody else is at work here then, so containers and temporary folders of a run in this folder
+    that was killed are of no use any more, and are removed.
+    """
     with refused():
         lock(Path(".snakemake/segarena.lock"))
+    clear_left_overs(Path.cwd())
+
+
+def clear_left_overs(run_folder: Path) -> None:
+    """Remove the containers and temporary folders of earlier runs in a folder, and no others."""
+    from segarena.predict.runners.docker import remove_left_overs
+    from segarena.predict.session import calls_prefix
+
+    removed = remove_left_overs(run_folder)
+    if removed:
+        print(f"segarena: removed {removed} container(s) that an earlier run left behind")
+    for folder in Path(tempfile.gettempdir()).glob(f"{calls_prefix(run_folder)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lock(path: Path) -> None:
