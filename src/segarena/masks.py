@@ -40,7 +40,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 @intrinsic
-def lowest_bit(typing_context: Any, word: Any) -> Any:  # noqa: ARG001
+def lowest_bit(typing_context: Any, word: Any) -> Any:
     """Return the position of the lowest bit that is set."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -159,6 +159,17 @@ def bits(labels: Any, label: int, box: Any) -> Any:
                     word |= np.uint64(row[first + i] == label) << np.uint64(i)
                 words[z, y, w] = word
     return words
+
+
+def packed(mask: np.ndarray) -> np.ndarray:
+    """Return the bits of a bool mask whose rows fill whole words."""
+    return np.packbits(mask, axis=-1, bitorder="little").view("<u8").astype(np.uint64, copy=False)
+
+
+def unpacked(words: np.ndarray) -> np.ndarray:
+    """Return the bool mask that bits stand for; its rows fill whole words."""
+    octets = words.astype("<u8", copy=False).view(np.uint8)
+    return np.unpackbits(octets, axis=-1, bitorder="little").astype(bool)
 
 
 # ---- runs
@@ -455,3 +466,118 @@ def within_cells(rows: Any, starts: Any, stops: Any, height: int, origin: Any, c
                     found[size, 0], found[size, 1], found[size, 2] = row, x, x + 1
                     size += 1
     return found[:size]
+
+
+# ---- surfaces
+
+
+@kernel
+def surface(words: Any, flat: Any) -> Any:
+    """Return the bits of the voxel corners at which a bit mask has a surface element.
+
+    Corner (z, y, x) lies between the voxels z - 1 and z, y - 1 and y, x - 1 and x. flat: a single
+    slice that goes on for ever, so that its elements are those of its contours.
+    """
+    depth, height, width = words.shape
+    corners = np.zeros_like(words)
+    clear = np.zeros(width, np.uint64)
+    for z in range(1 if flat else depth):
+        for y in range(height):
+            a, b, c, d = _around(words, clear, z, y, flat)
+            carry_any = carry_all = np.uint64(0)
+            for w in range(width):
+                some = a[w] | b[w] | c[w] | d[w]
+                every = a[w] & b[w] & c[w] & d[w]
+                corners[z, y, w] = (some | some << ONE | carry_any) & ~(
+                    every & (every << ONE | carry_all)
+                )
+                carry_any, carry_all = some >> TOP, every >> TOP
+    return corners
+
+
+@kernel
+def _around(words: Any, clear: Any, z: int, y: int, flat: Any) -> Any:
+    """Return the four rows of voxels around a row of corners."""
+    before = z if flat else z - 1
+    return (
+        words[before, y - 1] if before >= 0 and y > 0 else clear,
+        words[before, y] if before >= 0 else clear,
+        words[z, y - 1] if y > 0 else clear,
+        words[z, y],
+    )
+
+
+@kernel
+def dilated(words: Any, reach: int) -> Any:
+    """Return copies of a bit mask, each dilated along x by one more voxel than the one before."""
+    depth, height, width = words.shape
+    copies = np.empty((reach + 1, depth, height, width), np.uint64)
+    copies[0] = words
+    for half in range(1, reach + 1):
+        for z in range(depth):
+            for y in range(height):
+                row, grown = copies[half - 1, z, y], copies[half, z, y]
+                carry = np.uint64(0)
+                for w in range(width):
+                    after = row[w + 1] << TOP if w + 1 < width else np.uint64(0)
+                    grown[w] = row[w] | row[w] << ONE | carry | row[w] >> ONE | after
+                    carry = row[w] >> TOP
+    return copies
+
+
+@kernel
+def near(words: Any, others: Any, ball: Any) -> Any:
+    """Return the bits of a mask that have a bit of another mask within a ball.
+
+    others: the other mask as `dilated` returns it. ball: (dz, dy, half width) of its rows, the
+    nearest first, because most bits are done with after a few rows.
+    """
+    depth, height, width = words.shape
+    close = np.zeros_like(words)
+    for z in range(depth):
+        for y in range(height):
+            for w in range(width):
+                missing = words[z, y, w]
+                if not missing:
+                    continue
+                for i in range(len(ball)):
+                    there_z, there_y = z + ball[i, 0], y + ball[i, 1]
+                    if 0 <= there_z < depth and 0 <= there_y < height:
+                        missing &= ~others[ball[i, 2], there_z, there_y, w]
+                        if not missing:
+                            break
+                close[z, y, w] = words[z, y, w] & ~missing
+    return close
+
+
+@kernel
+def count_codes(words: Any, corners: Any, flat: Any) -> Any:
+    """Count the codes of a bit mask's surface elements at the given corners (256,)."""
+    depth, height, width = words.shape
+    counts = np.zeros(256, np.int64)
+    clear = np.zeros(width, np.uint64)
+    for z in range(1 if flat else depth):
+        for y in range(height):
+            rows = _around(words, clear, z, y, flat)
+            for w in range(width):
+                left = corners[z, y, w]
+                while left:
+                    bit = lowest_bit(left)
+                    left &= left - ONE
+                    counts[_code(rows, w, bit)] += 1
+    return counts
+
+
+@kernel
+def _code(rows: Any, w: int, bit: Any) -> int:
+    """Return which of the eight voxels around a corner are set, two bits a row."""
+    code = np.uint64(0)
+    for i in range(4):
+        row = rows[i]
+        two = (
+            row[w] >> (bit - ONE)
+            if bit
+            else row[w] << ONE | (row[w - 1] >> TOP if w else np.uint64(0))
+        )
+        code |= (two & np.uint64(3)) << np.uint64(2 * i)
+    return code
