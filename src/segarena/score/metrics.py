@@ -52,16 +52,27 @@ def dsc(pair: Pair, /) -> float:
     return 2 * pair.common_voxels / (pair.truth_voxels + pair.answer_voxels)
 
 
-def nsd(pair: Pair, /, *, tolerance_mm: float) -> float:
+def nsd(pair: Pair, /, *, tolerance_mm: float, dimensions: int | None) -> float:
     """Return the normalised surface dice (Nikolov et al. 2021)."""
-    return surface.nsd(pair, tolerance_mm)
+    return surface.nsd(pair, tolerance_mm=tolerance_mm, dimensions=dimensions or pair.dimensions)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("DSC", dsc, "1", True, (0, 1), "labels", 0, 0, np.nan),
-        Metric("NSD", nsd, "1", True, (0, 1), "surfaces", 0, 0, np.nan, {"tolerance_mm": None}),
+        Metric(
+            "NSD",
+            nsd,
+            "1",
+            True,
+            (0, 1),
+            "surfaces",
+            0,
+            0,
+            np.nan,
+            {"tolerance_mm": None, "dimensions": 0},
+        ),
     )
 }
 

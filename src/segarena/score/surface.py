@@ -9,12 +9,19 @@ the exchange of inside and outside carry into each other: 13 codes stand for all
 
 import functools
 import itertools
+import math
 
 import numpy as np
 
-from segarena.score.pair import Pair
+from segarena import masks
+from segarena.score.pair import Pair, Side
 
-WEIGHTS = np.array([[[128, 64], [32, 16]], [[8, 4], [2, 1]]])
+WIDEST = 32
+"""Half width in voxels of the widest tolerance ball that is laid on bits."""
+
+MOST_ROWS = 4000
+"""Rows of the largest tolerance ball that is laid on bits."""
+
 
 CORNERS = tuple(itertools.product((0, 1), repeat=3))
 """Offsets (z, y, x) of the eight voxels of a code, from its highest bit to its lowest."""
@@ -37,6 +44,7 @@ _NORMALS = {
 """Absolute normals (z, y, x) of a code's triangles in eighths of a voxel face."""
 
 
+@functools.lru_cache(maxsize=64)
 def element_areas(spacing_mm: tuple[float, ...]) -> np.ndarray:
     """Return the area in mm2 of the surface element of each of the 256 codes.
 
@@ -72,21 +80,68 @@ def _moved(code: int, order: tuple[int, ...], flips: tuple[int, ...]) -> int:
     return image
 
 
-def nsd(pair: Pair, tolerance_mm: float) -> float:
-    """Return the share of both surfaces that lies within the tolerance of the other surface."""
+def nsd(pair: Pair, *, tolerance_mm: float, dimensions: int) -> float:
+    """Return the share of both surfaces' area that lies within the tolerance of the other surface.
+
+    Elements are counted by code, so the sum is the same whatever their order.
+    """
+    truth, answer = pair.sides(dimensions)
+    spacing_mm = pair.spacing_mm if dimensions == 3 else (1.0, *pair.spacing_mm[1:])
+    areas = element_areas(spacing_mm)
+    within = truth.codes_at(close_corners(truth, answer, pair.spacing_mm, tolerance_mm))
+    within += answer.codes_at(close_corners(answer, truth, pair.spacing_mm, tolerance_mm))
+    return float(areas @ within / (areas @ (truth.codes + answer.codes)))
+
+
+def close_corners(
+    side: Side, other: Side, spacing_mm: tuple[float, float, float], tolerance_mm: float
+) -> np.ndarray:
+    """Return the bits of a side's surface elements within the tolerance of the other's surface.
+
+    A distance is what scipy's distance transform makes of it in float64, so that elements exactly
+    at the tolerance count as they do in the reference. A tolerance of very many voxels, for which
+    bits would be slow, is left to scipy itself.
+    """
+    words = side.corners
+    reach = (words.shape[0], words.shape[1], words.shape[2] * 64)
+    if _millimetres(*reach, spacing_mm) <= tolerance_mm:
+        return words
+    ball = _ball(spacing_mm, tolerance_mm)
+    if ball is None:
+        return _close_by_distance(side, other, spacing_mm, tolerance_mm)
+    return masks.near(words, masks.dilated(other.corners, int(ball[0, 2])), ball)
+
+
+def _millimetres(dz: int, dy: int, dx: int, spacing_mm: tuple[float, float, float]) -> float:
+    """Return a distance as scipy computes it: multiply, square, add in the order of the axes."""
+    z, y, x = dz * spacing_mm[0], dy * spacing_mm[1], dx * spacing_mm[2]
+    return math.sqrt(z * z + y * y + x * x)
+
+
+@functools.lru_cache(maxsize=64)
+def _ball(spacing_mm: tuple[float, float, float], tolerance_mm: float) -> np.ndarray | None:
+    """Return (dz, dy, half width) of the rows of the ball, nearest first; None if it is too large."""
+    most = [int(tolerance_mm / spacing) + 1 for spacing in spacing_mm]
+    if most[2] > WIDEST or (2 * most[0] + 1) * (2 * most[1] + 1) > MOST_ROWS:
+        return None
+    rows = []
+    for dz in range(-most[0], most[0] + 1):
+        for dy in range(-most[1], most[1] + 1):
+            halves = [
+                dx
+                for dx in range(most[2] + 1)
+                if _millimetres(dz, dy, dx, spacing_mm) <= tolerance_mm
+            ]
+            if halves:
+                rows.append((_millimetres(dz, dy, 0, spacing_mm), dz, dy, halves[-1]))
+    return np.array([row[1:] for row in sorted(rows)], np.int32)
+
+
+def _close_by_distance(
+    side: Side, other: Side, spacing_mm: tuple[float, float, float], tolerance_mm: float
+) -> np.ndarray:
     from scipy import ndimage
 
-    areas = element_areas(pair.spacing_mm)
-    codes = [
-        ndimage.correlate(np.pad(mask.astype(np.uint8), [(0, 1)] * 3), WEIGHTS, mode="constant")
-        for mask in (pair.truth, pair.answer)
-    ]
-    borders = [(code > 0) & (code < 255) for code in codes]
-    distances = [
-        ndimage.distance_transform_edt(~border, sampling=pair.spacing_mm) for border in borders
-    ]
-    within = total = 0.0
-    for code, border, other in zip(codes, borders, reversed(distances), strict=True):
-        total += areas[code[border]].sum()
-        within += areas[code[border & (other <= tolerance_mm)]].sum()
-    return within / total
+    outside = ~masks.unpacked(other.corners)
+    distances = ndimage.distance_transform_edt(outside, sampling=spacing_mm)
+    return side.corners & masks.packed(distances <= tolerance_mm)

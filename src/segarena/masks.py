@@ -1,0 +1,583 @@
+"""Kernels on label maps that clicks and metrics share.
+
+Everything works on two compact forms of a mask. *Bits*: 64 voxels of a row in one word, for what
+looks at neighbours (surfaces, dilations). *Runs*: the stretches of a row, for what follows shapes
+(components, depth). Both hold exactly the voxels of the mask, and all arithmetic on them is on
+integers, so nothing here rounds:
+
+- Components: runs that touch, also diagonally, are joined (union-find with the first run as root),
+  so components are numbered by their first voxel in C order, as cc3d numbers them.
+- Depth: a voxel's squared distance to the outside is an integer, and it is at least t if and only
+  if, for every row at (dz, dy) with dz^2 + dy^2 < t, a stretch of half-width sqrt(t - dz^2 - dy^2)
+  around x lies in a run of that row. The deepest voxels are found by raising t until no voxel is
+  left; most rows drop out after a few comparisons, and no distance map is ever made.
+
+The kernels are compiled once and cached beside this file or, where that folder is read-only, in the
+user's cache folder (NUMBA_CACHE_DIR overrides both). `python -m segarena.masks` compiles them all.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+ONE = np.uint64(1)
+TOP = np.uint64(63)
+FAR = 1 << 30
+"""Further than any voxel: where a run ends that has no known end."""
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function, cached on disk wherever a folder for that can be written."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder can be written: compile for this process alone
+        return njit(nogil=True)(function)
+
+
+@intrinsic
+def lowest_bit(typing_context: Any, word: Any) -> Any:
+    """Return the position of the lowest bit that is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], context.get_constant(types.boolean, False))
+
+    return types.uint64(types.uint64), generate
+
+
+# ---- what each label has in both maps, in one pass
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Labels of the truth (sorted, without 0) and, a row a label, what the two maps have of them.
+
+    Boxes are (z, y, x) of the first voxel and of the one after the last; `box` holds both masks,
+    `error_box` the voxels where they differ (all zeros where they do not).
+    """
+
+    labels: np.ndarray
+    truth_voxels: np.ndarray
+    answer_voxels: np.ndarray
+    common_voxels: np.ndarray
+    box: np.ndarray
+    error_box: np.ndarray
+
+
+def comparable(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two label maps in the same dtype, uint8 or uint16, as the kernels take them.
+
+    Raises ValueError where a map holds what is no label from 0 to 65535.
+    """
+    for dtype in (np.uint8, np.uint16):
+        if _fits(truth, dtype) and _fits(answer, dtype):
+            return (
+                np.ascontiguousarray(truth, dtype=dtype),
+                np.ascontiguousarray(answer, dtype=dtype),
+            )
+    raise ValueError("a label map holds whole numbers from 0 to 65535")
+
+
+def _fits(array: np.ndarray, dtype: type[np.unsignedinteger]) -> bool:
+    if np.can_cast(array.dtype, dtype):
+        return True
+    if array.dtype.kind not in "iu" or not array.size:
+        return array.dtype.kind in "iu"
+    return bool(array.min() >= 0 and array.max() <= np.iinfo(dtype).max)
+
+
+def tally(truth: np.ndarray, answer: np.ndarray) -> Tally:
+    """Count and box every label of two maps (D, H, W) of the same dtype, uint8 or uint16."""
+    values = int(np.iinfo(truth.dtype).max) + 1
+    counts = np.zeros((3, values), np.int64)
+    boxes = np.empty((2, values, 6), np.int32)
+    boxes[..., :3], boxes[..., 3:] = FAR, 0
+    _tally(truth, answer, counts, boxes)
+    labels = np.flatnonzero(counts[0])
+    labels = labels[labels != 0]
+    kept = boxes[:, labels]
+    kept[kept == FAR] = 0
+    return Tally(labels, *(counts[:, labels]), *kept)
+
+
+@kernel
+def _tally(truth: Any, answer: Any, counts: Any, boxes: Any) -> None:
+    depth, height, width = truth.shape
+    for z in range(depth):
+        for y in range(height):
+            one, other = truth[z, y], answer[z, y]
+            x = 0
+            while x < width:
+                t, a, start = one[x], other[x], x
+                x += 1
+                while x < width and one[x] == t and other[x] == a:
+                    x += 1
+                if t == a:
+                    if t != 0:
+                        counts[:, t] += x - start
+                        _widen(boxes[0, t], z, y, start, x)
+                    continue
+                if t != 0:
+                    counts[0, t] += x - start
+                    _widen(boxes[0, t], z, y, start, x)
+                    _widen(boxes[1, t], z, y, start, x)
+                if a != 0:
+                    counts[1, a] += x - start
+                    _widen(boxes[0, a], z, y, start, x)
+                    _widen(boxes[1, a], z, y, start, x)
+
+
+@kernel
+def _widen(box: Any, z: int, y: int, start: int, stop: int) -> None:
+    box[0] = min(box[0], z)
+    box[1] = min(box[1], y)
+    box[2] = min(box[2], start)
+    box[3] = max(box[3], z + 1)
+    box[4] = max(box[4], y + 1)
+    box[5] = max(box[5], stop)
+
+
+# ---- bits
+
+
+@kernel
+def bits(labels: Any, label: int, box: Any) -> Any:
+    """Pack the voxels of a box that have a label; one voxel of margin beyond the box is clear."""
+    depth, height, width = box[3] - box[0], box[4] - box[1], box[5] - box[2]
+    words = np.zeros((depth + 1, height + 1, width // 64 + 1), np.uint64)
+    for z in range(depth):
+        for y in range(height):
+            row = labels[box[0] + z, box[1] + y, box[2] : box[5]]
+            for w in range(words.shape[2]):
+                first = w * 64
+                word = np.uint64(0)
+                for i in range(min(64, width - first)):
+                    word |= np.uint64(row[first + i] == label) << np.uint64(i)
+                words[z, y, w] = word
+    return words
+
+
+def packed(mask: np.ndarray) -> np.ndarray:
+    """Return the bits of a bool mask whose rows fill whole words."""
+    return np.packbits(mask, axis=-1, bitorder="little").view("<u8").astype(np.uint64, copy=False)
+
+
+def unpacked(words: np.ndarray) -> np.ndarray:
+    """Return the bool mask that bits stand for; its rows fill whole words."""
+    octets = words.astype("<u8", copy=False).view(np.uint8)
+    return np.unpackbits(octets, axis=-1, bitorder="little").astype(bool)
+
+
+# ---- runs
+
+
+@kernel
+def runs(words: Any) -> Any:
+    """Return the runs of a bit mask: where each row's runs begin in the list, starts, stops."""
+    depth, height, width = words.shape
+    rows = np.zeros(depth * height + 1, np.int64)
+    for row in range(depth * height):
+        carry, ends = np.uint64(0), 0
+        for w in range(width):
+            word = words[row // height, row % height, w]
+            edges = word ^ (word << ONE | carry)
+            carry = word >> TOP
+            while edges:
+                edges &= edges - ONE
+                ends += 1
+        rows[row + 1] = rows[row] + ends // 2
+    found = np.empty((2, rows[-1]), np.int32)
+    for row in range(depth * height):
+        if rows[row + 1] == rows[row]:
+            continue
+        carry, place = np.uint64(0), 2 * rows[row]
+        for w in range(width):
+            word = words[row // height, row % height, w]
+            edges = word ^ (word << ONE | carry)
+            carry = word >> TOP
+            while edges:
+                found[place & 1, place >> 1] = w * 64 + np.int64(lowest_bit(edges))
+                edges &= edges - ONE
+                place += 1
+    return rows, found[0], found[1]
+
+
+@kernel
+def _root(parents: Any, run: int) -> int:
+    while parents[run] != run:
+        parents[run] = parents[parents[run]]
+        run = parents[run]
+    return run
+
+
+@kernel
+def _join(parents: Any, starts: Any, stops: Any, here: Any, there: Any) -> None:
+    """Join the runs of two neighbouring rows that touch, corners included."""
+    one, other = here[0], there[0]
+    while one < here[1] and other < there[1]:
+        if starts[other] <= stops[one] and stops[other] >= starts[one]:
+            a, b = _root(parents, one), _root(parents, other)
+            if a < b:
+                parents[b] = a
+            elif b < a:
+                parents[a] = b
+        if stops[one] < stops[other]:
+            one += 1
+        else:
+            other += 1
+
+
+@kernel
+def components(rows: Any, starts: Any, stops: Any, height: int) -> Any:
+    """Return for each run the first run of its 26-connected component."""
+    parents = np.arange(len(starts), dtype=np.int32)
+    for row in range(len(rows) - 1):
+        here = (rows[row], rows[row + 1])
+        if here[0] == here[1]:
+            continue
+        y = row % height
+        if y > 0:
+            _join(parents, starts, stops, here, (rows[row - 1], rows[row]))
+        if row >= height:
+            for above in range(row - height - (y > 0), row - height + 1 + (y < height - 1)):
+                _join(parents, starts, stops, here, (rows[above], rows[above + 1]))
+    for run in range(len(parents)):
+        parents[run] = parents[parents[run]]
+    return parents
+
+
+@kernel
+def largest_component(rows: Any, starts: Any, stops: Any, height: int) -> Any:
+    """Return the runs of the largest 26-connected component, the first of several, and its box."""
+    roots = components(rows, starts, stops, height)
+    sizes = np.zeros(len(starts), np.int64)
+    for run in range(len(starts)):
+        sizes[roots[run]] += stops[run] - starts[run]
+    largest = np.argmax(sizes)
+    kept_rows = np.zeros_like(rows)
+    kept = 0
+    box = np.array([FAR, FAR, FAR, 0, 0, 0])
+    for row in range(len(rows) - 1):
+        for run in range(rows[row], rows[row + 1]):
+            if roots[run] == largest:
+                starts[kept], stops[kept] = starts[run], stops[run]
+                _widen(box, row // height, row % height, starts[kept], stops[kept])
+                kept += 1
+        kept_rows[row + 1] = kept
+    return kept_rows, starts[:kept].copy(), stops[:kept].copy(), box
+
+
+# ---- depth
+
+
+@functools.lru_cache(maxsize=64)
+def _offsets(radius: int) -> np.ndarray:
+    """Return (dz, dy, dz^2 + dy^2) of the rows nearer than a radius, nearest first."""
+    reach = np.arange(1 - radius, radius)
+    dz, dy = (axis.ravel() for axis in np.meshgrid(reach, reach, indexing="ij"))
+    squared = dz * dz + dy * dy
+    order = np.argsort(squared, kind="stable")
+    order = order[squared[order] < radius * radius]
+    return np.stack([dz[order], dy[order], squared[order]], axis=1).astype(np.int32)
+
+
+def deepest(
+    rows: np.ndarray,
+    starts: np.ndarray,
+    stops: np.ndarray,
+    shape: tuple[int, int, int],
+    *,
+    radius: int,
+    open_beyond: bool,
+) -> np.ndarray:
+    """Return (row, start, stop) of the voxels with the largest distance to the outside, in C order.
+
+    shape: of the grid that the runs lie in. radius: an integer that no distance exceeds.
+    open_beyond: what lies beyond the grid counts as inside; else it is outside. Distances are
+    Euclidean, in voxels.
+    """
+    return _deepest(rows, starts, stops, shape, _offsets(radius + 1), open_beyond)
+
+
+@kernel
+def _deepest(rows: Any, starts: Any, stops: Any, shape: Any, offsets: Any, open_beyond: Any) -> Any:
+    grid = (shape[1], shape[2], open_beyond)
+    buffers = np.empty((2, 2, shape[2] // 2 + 2), np.int32)
+    squared = 1
+    for stride in (8, 1):
+        for row in range(len(rows) - 1):
+            if row // shape[1] % stride or row % shape[1] % stride:
+                continue
+            while True:
+                left, at = _at_least(squared + 1, row, rows, starts, stops, grid, offsets, buffers)
+                if left == 0:
+                    break
+                x = _middle(buffers[at], left)
+                squared = _depth(row, x, rows, starts, stops, grid, offsets)
+    return _all_at_least(squared, rows, starts, stops, grid, offsets, buffers)
+
+
+@kernel
+def _all_at_least(
+    squared: int, rows: Any, starts: Any, stops: Any, grid: Any, offsets: Any, buffers: Any
+) -> Any:
+    found = np.empty((64, 3), np.int32)
+    size = 0
+    for row in range(len(rows) - 1):
+        left, at = _at_least(squared, row, rows, starts, stops, grid, offsets, buffers)
+        while size + left > len(found):
+            found = np.concatenate((found, np.empty_like(found)))
+        for i in range(left):
+            found[size, 0] = row
+            found[size, 1] = buffers[at, 0, i]
+            found[size, 2] = buffers[at, 1, i]
+            size += 1
+    return found[:size]
+
+
+@kernel
+def _middle(stretches: Any, count: int) -> int:
+    longest = 0
+    for i in range(count):
+        if stretches[1, i] - stretches[0, i] > stretches[1, longest] - stretches[0, longest]:
+            longest = i
+    return (stretches[0, longest] + stretches[1, longest] - 1) // 2
+
+
+@kernel
+def _at_least(
+    squared: int,
+    row: int,
+    rows: Any,
+    starts: Any,
+    stops: Any,
+    grid: Any,
+    offsets: Any,
+    buffers: Any,
+) -> Any:
+    """Find the voxels of a row whose squared depth is at least `squared`.
+
+    Returns how many stretches there are and in which buffer. Far rows come first: for a voxel off
+    the centre they fail soonest.
+    """
+    height, width, open_beyond = grid
+    depth = (len(rows) - 1) // height
+    half = np.int64(np.ceil(np.sqrt(squared)))
+    left, at = 0, 0
+    for run in range(rows[row], rows[row + 1]):
+        start, stop = _shrunk(starts[run], stops[run], half, width, open_beyond)
+        if start < stop:
+            buffers[0, 0, left], buffers[0, 1, left] = start, stop
+            left += 1
+    if left == 0:
+        return 0, at
+    z, y = row // height, row % height
+    farthest = np.searchsorted(offsets[:, 2], squared) - 1
+    for i in range(farthest, 0, -1):
+        there_z, there_y = z + offsets[i, 0], y + offsets[i, 1]
+        if there_z < 0 or there_z >= depth or there_y < 0 or there_y >= height:
+            if open_beyond:
+                continue
+            return 0, at
+        other = there_z * height + there_y
+        half = np.int64(np.ceil(np.sqrt(squared - offsets[i, 2])))
+        kept, stretch, run = 0, 0, rows[other]
+        while stretch < left and run < rows[other + 1]:
+            start, stop = _shrunk(starts[run], stops[run], half, width, open_beyond)
+            begin = max(start, buffers[at, 0, stretch])
+            end = min(stop, buffers[at, 1, stretch])
+            if begin < end:
+                buffers[1 - at, 0, kept], buffers[1 - at, 1, kept] = begin, end
+                kept += 1
+            if stop < buffers[at, 1, stretch]:
+                run += 1
+            else:
+                stretch += 1
+        left, at = kept, 1 - at
+        if left == 0:
+            return 0, at
+    return left, at
+
+
+@kernel
+def _shrunk(start: int, stop: int, half: int, width: int, open_beyond: Any) -> Any:
+    """Return the voxels of a run that are `half` or more from its outside."""
+    first = 0 if open_beyond and start == 0 else start + half - 1
+    last = width if open_beyond and stop == width else stop - half + 1
+    return first, last
+
+
+@kernel
+def _depth(row: int, x: int, rows: Any, starts: Any, stops: Any, grid: Any, offsets: Any) -> int:
+    """Return the squared depth of one voxel."""
+    height, width, open_beyond = grid
+    depth = (len(rows) - 1) // height
+    z, y = row // height, row % height
+    least = np.int64(FAR)
+    for i in range(len(offsets)):
+        if offsets[i, 2] >= least:
+            break
+        there_z, there_y = z + offsets[i, 0], y + offsets[i, 1]
+        along = 0
+        if there_z < 0 or there_z >= depth or there_y < 0 or there_y >= height:
+            along = FAR if open_beyond else 0
+        else:
+            other = there_z * height + there_y
+            run = (
+                rows[other]
+                + np.searchsorted(starts[rows[other] : rows[other + 1]], x, side="right")
+                - 1
+            )
+            if run >= rows[other] and x < stops[run]:
+                before = FAR if open_beyond and starts[run] == 0 else x - starts[run] + 1
+                after = FAR if open_beyond and stops[run] == width else stops[run] - x
+                along = min(before, after)
+        if along < FAR:
+            least = min(least, along * along + offsets[i, 2])
+    return least
+
+
+@kernel
+def mark_cells(rows: Any, starts: Any, stops: Any, height: int, origin: Any, cells: Any) -> None:
+    """Set the cells of 2x2x2 voxels, counted from an origin, that the runs reach."""
+    for row in range(len(rows) - 1):
+        z, y = (row // height - origin[0]) // 2, (row % height - origin[1]) // 2
+        for run in range(rows[row], rows[row + 1]):
+            first, last = (starts[run] - origin[2]) // 2, (stops[run] - 1 - origin[2]) // 2
+            cells[z, y, first : last + 1] = 1
+
+
+@kernel
+def within_cells(rows: Any, starts: Any, stops: Any, height: int, origin: Any, cells: Any) -> Any:
+    """Return (row, start, stop) of each voxel of the runs that lies in a cell that is set."""
+    found = np.empty((64, 3), np.int32)
+    size = 0
+    for row in range(len(rows) - 1):
+        z, y = (row // height - origin[0]) // 2, (row % height - origin[1]) // 2
+        for run in range(rows[row], rows[row + 1]):
+            for x in range(starts[run], stops[run]):
+                if cells[z, y, (x - origin[2]) // 2]:
+                    if size == len(found):
+                        found = np.concatenate((found, np.empty_like(found)))
+                    found[size, 0], found[size, 1], found[size, 2] = row, x, x + 1
+                    size += 1
+    return found[:size]
+
+
+# ---- surfaces
+
+
+@kernel
+def surface(words: Any, flat: Any) -> Any:
+    """Return the bits of the voxel corners at which a bit mask has a surface element.
+
+    Corner (z, y, x) lies between the voxels z - 1 and z, y - 1 and y, x - 1 and x. flat: a single
+    slice that goes on for ever, so that its elements are those of its contours.
+    """
+    depth, height, width = words.shape
+    corners = np.zeros_like(words)
+    clear = np.zeros(width, np.uint64)
+    for z in range(1 if flat else depth):
+        for y in range(height):
+            a, b, c, d = _around(words, clear, z, y, flat)
+            carry_any = carry_all = np.uint64(0)
+            for w in range(width):
+                some = a[w] | b[w] | c[w] | d[w]
+                every = a[w] & b[w] & c[w] & d[w]
+                corners[z, y, w] = (some | some << ONE | carry_any) & ~(
+                    every & (every << ONE | carry_all)
+                )
+                carry_any, carry_all = some >> TOP, every >> TOP
+    return corners
+
+
+@kernel
+def _around(words: Any, clear: Any, z: int, y: int, flat: Any) -> Any:
+    """Return the four rows of voxels around a row of corners."""
+    before = z if flat else z - 1
+    return (
+        words[before, y - 1] if before >= 0 and y > 0 else clear,
+        words[before, y] if before >= 0 else clear,
+        words[z, y - 1] if y > 0 else clear,
+        words[z, y],
+    )
+
+
+@kernel
+def dilated(words: Any, reach: int) -> Any:
+    """Return copies of a bit mask, each dilated along x by one more voxel than the one before."""
+    depth, height, width = words.shape
+    copies = np.empty((reach + 1, depth, height, width), np.uint64)
+    copies[0] = words
+    for half in range(1, reach + 1):
+        for z in range(depth):
+            for y in range(height):
+                row, grown = copies[half - 1, z, y], copies[half, z, y]
+                carry = np.uint64(0)
+                for w in range(width):
+                    after = row[w + 1] << TOP if w + 1 < width else np.uint64(0)
+                    grown[w] = row[w] | row[w] << ONE | carry | row[w] >> ONE | after
+                    carry = row[w] >> TOP
+    return copies
+
+
+@kernel
+def near(words: Any, others: Any, ball: Any) -> Any:
+    """Return the bits of a mask that have a bit of another mask within a ball.
+
+    others: the other mask as `dilated` returns it. ball: (dz, dy, half width) of its rows, the
+    nearest first, because most bits are done with after a few rows.
+    """
+    depth, height, width = words.shape
+    close = np.zeros_like(words)
+    for z in range(depth):
+        for y in range(height):
+            for w in range(width):
+                missing = words[z, y, w]
+                if not missing:
+                    continue
+                for i in range(len(ball)):
+                    there_z, there_y = z + ball[i, 0], y + ball[i, 1]
+                    if 0 <= there_z < depth and 0 <= there_y < height:
+                        missing &= ~others[ball[i, 2], there_z, there_y, w]
+                        if not missing:
+                            break
+                close[z, y, w] = words[z, y, w] & ~missing
+    return close
+
+
+@kernel
+def count_codes(words: Any, corners: Any, flat: Any) -> Any:
+    """Count the codes of a bit mask's surface elements at the given corners (256,)."""
+    depth, height, width = words.shape
+    counts = np.zeros(256, np.int64)
+    clear = np.zeros(width, np.uint64)
+    for z in range(1 if flat else depth):
+        for y in range(height):
+            rows = _around(words, clear, z, y, flat)
+            for w in range(width):
+                left = corners[z, y, w]
+                while left:
+                    bit = lowest_bit(left)
+                    left &= left - ONE
+                    counts[_code(rows, w, bit)] += 1
+    return counts
+
+
+@kernel
+def _code(rows: Any, w: int, bit: Any) -> int:
+    """Return which of the eight voxels around a corner are set, two bits a row."""
+    code = np.uint64(0)
+    for i in range(4):
+        row = rows[i]
+        two = (
+            row[w] >> (bit - ONE)
+            if bit
+            else row[w] << ONE | (row[w - 1] >> TOP if w else np.uint64(0))
+        )
+        code |= (two & np.uint64(3)) << np.uint64(2 * i)
+    return code
