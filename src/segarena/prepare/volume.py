@@ -42,10 +42,11 @@ _quiet = logging.Logger("segarena.prepare.volume", level=logging.CRITICAL + 1)
 
 @dataclass(frozen=True)
 class Volume:
-    """What a NIfTI file holds, in the file's own axis order (x, y, z).
+    """What a file holds, in the file's own axis order (x, y, z).
 
     data: (X, Y, Z), or (X, Y, Z, 3) for RGB. affine: voxel indices to the file's own unit.
-    mm_per_unit: None where the header names no unit. spacing: (x, y, z), in that unit too.
+    spacing: (x, y, z), in that unit too. mm_per_unit: None where the file names no unit.
+    header: None for a picture.
     """
 
     path: Path
@@ -53,7 +54,7 @@ class Volume:
     affine: np.ndarray
     spacing: np.ndarray
     mm_per_unit: float | None
-    header: nibabel.Nifti1Header
+    header: nibabel.Nifti1Header | None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -82,7 +83,7 @@ def read_volume(path: str | Path) -> Volume:
     data = _three_axes(data, path)
     if data.dtype.fields:
         data = _rgb(data, path, warnings)
-    _check_values(data, path)
+    check_finite(data, path)
     affine = _affine(header, path)
     spacing = _spacing(header, affine, path, warnings)
     for oddity in _oddities(header, raw_header, affine, data.shape[:3]):
@@ -104,6 +105,17 @@ def same_grid(
     """Return whether two affines put a grid of `shape` in the same place, within the tolerance."""
     tolerance = GRID_TOLERANCE_VOXELS * float(spacing.min())
     return farthest_corner(affine, other, shape) <= tolerance
+
+
+def check_finite(data: np.ndarray, path: Path) -> None:
+    """Raise CaseError where a voxel is NaN or infinite."""
+    if data.dtype.kind != "f":
+        return
+    planes = data.T  # the last axis of a file's order first: contiguous planes
+    n_nan = sum(int(np.isnan(plane).sum()) for plane in planes)
+    n_infinite = sum(int(np.isinf(plane).sum()) for plane in planes)
+    if n_nan or n_infinite:
+        raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -210,16 +222,6 @@ def _rgb(data: np.ndarray, path: Path, warnings: list[str]) -> np.ndarray:
     if len(names) > 3:
         warnings.append(f"{path}: RGBA: the alpha channel is left out")
     return np.stack([data[name] for name in RGB_CHANNELS], axis=-1)
-
-
-def _check_values(data: np.ndarray, path: Path) -> None:
-    if data.dtype.kind != "f":
-        return
-    planes = np.moveaxis(data, 2, 0)
-    n_nan = sum(int(np.isnan(plane).sum()) for plane in planes)
-    n_infinite = sum(int(np.isinf(plane).sum()) for plane in planes)
-    if n_nan or n_infinite:
-        raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
 
 
 def _affine(header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
