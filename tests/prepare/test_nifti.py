@@ -51,6 +51,14 @@ def test_pairs_of_one_name_are_cases_in_order_of_name(tmp_path):
     assert list(find_cases(images, labels)) == ["a.x-1__2", "b"]
 
 
+def test_capital_endings_are_endings(tmp_path, pair):
+    """Endings are known in capitals too, as some systems write them."""
+    image = pair.image.rename(pair.images / "Case.NII.GZ")
+    label = pair.label.rename(pair.labels / "Case.nii.gz")
+    assert find_cases(pair.images, pair.labels) == {"Case": (image, label)}
+    assert check_case(image, label) == []
+
+
 def test_all_bad_names_and_missing_partners_are_told_at_once(tmp_path):
     """Each file that cannot be paired has its own line, with the file and the reason."""
     images, labels = tmp_path / "i", tmp_path / "l"
@@ -450,6 +458,13 @@ def test_one_file_as_image_and_label_is_refused(pair):
     """The same file on both sides is a mistake in the folders."""
     pair.label = pair.image
     assert "is given as image and as label map" in refusal(pair)
+
+
+def test_a_file_of_another_type_is_refused(pair):
+    """A file that is named otherwise is told to be no NIfTI file."""
+    pair.image = pair.images / "case.mha"
+    pair.image.write_bytes(b"ObjectType = Image")
+    assert refusal(pair).startswith(f"{pair.image}: not a NIfTI file")
 
 
 def test_both_files_of_a_bad_pair_are_told(pair):

@@ -170,7 +170,7 @@ def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Pat
         return {}
     files: dict[str, Path] = {}
     for path in sorted(p for p in folder.iterdir() if _suffix(p) and not p.name.startswith(".")):
-        case = path.name.removesuffix(_suffix(path))
+        case = path.name[: -len(_suffix(path))]
         if not CASE_NAME.fullmatch(case):
             problems.append(f"{path}: rename it: a case name is made of A-Z a-z 0-9 . _ -")
         elif case in files:
@@ -183,11 +183,11 @@ def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Pat
 
 
 def _suffix(path: Path) -> str:
-    return next((suffix for suffix in KINDS if path.name.endswith(suffix)), "")
+    return next((suffix for suffix in KINDS if path.name.lower().endswith(suffix)), "")
 
 
 def _kind(path: Path) -> str:
-    return KINDS[_suffix(path)]
+    return KINDS.get(_suffix(path), "NIfTI")  # read as one, any other file is told to be none
 
 
 def _read(path: Path) -> Volume:

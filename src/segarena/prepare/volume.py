@@ -119,7 +119,11 @@ def check_finite(data: np.ndarray, path: Path) -> None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return path.open("rb") if path.suffix != ".gz" else cast(IO[bytes], gzip.open(path, "rb"))
+    return cast(IO[bytes], gzip.open(path, "rb")) if _is_gzip(path) else path.open("rb")
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
 def _unreadable(error: Exception) -> str:
@@ -144,7 +148,7 @@ def _header_and_data(
     needed = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     need = f"{_shape_text(shape)} voxels of {dtype} need {needed} bytes, the file"
     size = path.stat().st_size
-    if path.name.endswith(".gz") and needed > size * _DEFLATE_AT_BEST:
+    if _is_gzip(path) and needed > size * _DEFLATE_AT_BEST:
         raise CaseError(f"{path}: broken NIfTI header: {need} of {size} cannot hold them")
     content = bytearray(head)
     while len(content) < needed and (chunk := stream.read(min(_CHUNK, needed - len(content)))):
