@@ -412,6 +412,12 @@ def test_an_affine_that_differs_is_refused_with_the_distance(pair, change):
         assert "a corner 5 mm from" in line
 
 
+def test_codes_zero_in_one_of_the_two_are_refused(pair):
+    """Without a form in one file nobody knows whether the two lie in the same place."""
+    pair.write_image(sform_code=0, qform_code=0)
+    assert refusal(pair).endswith("(only one of the two has a form code)")
+
+
 @pytest.mark.parametrize("factor", [0.999, 0.5])
 def test_fractions_are_no_labels(pair, factor):
     """Labels between integers come from resampling; the line says so."""

@@ -248,6 +248,7 @@ def _in_the_grid_of(image: Volume, label: Volume) -> tuple[np.ndarray, float, li
         raise CaseError(
             f"{label.path}: its affine puts a corner {away:.4g} mm from where the image's puts it;"
             f" {GRID_TOLERANCE_VOXELS} of a voxel is tolerated"
+            + (" (only one of the two has a form code)" * (image.is_placed != label.is_placed))
         )
     if orientation is not None and (orientation != [[0, 1], [1, 1], [2, 1]]).any():
         warnings.append(f"{label.path}: turned to the axis order of {image.path}")

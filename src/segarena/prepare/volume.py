@@ -37,6 +37,7 @@ GRID_TOLERANCE_VOXELS = 0.01
 _DEFLATE_AT_BEST = 1032  # a deflate stream cannot hold more bytes for one of its own
 _HEADER_CLASSES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _CHUNK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
 _quiet = logging.Logger("segarena.prepare.volume", level=logging.CRITICAL + 1)
 
 
@@ -63,6 +64,12 @@ class Volume:
         return self.data.ndim == 4
 
     @property
+    def is_placed(self) -> bool:
+        """Whether the file says where its voxels lie, not only how large they are."""
+        header = self.header
+        return header is not None and bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+
+    @property
     def grid_shape(self) -> tuple[int, ...]:
         """The number of voxels along (x, y, z)."""
         return self.data.shape[:3]
@@ -78,7 +85,7 @@ def read_volume(path: str | Path) -> Volume:
         with _opened(path) as stream:
             header, raw_header, data = _header_and_data(stream, path)
     except (OSError, EOFError, zlib.error) as error:
-        raise CaseError(f"{path}: {_unreadable(error)}") from error
+        raise CaseError(f"{path}: {_why_unreadable(error, path)}") from error
     warnings: list[str] = []
     data = _three_axes(data, path)
     if data.dtype.fields:
@@ -119,22 +126,23 @@ def check_finite(data: np.ndarray, path: Path) -> None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if _is_gzip(path) else path.open("rb")
+    return cast(IO[bytes], gzip.open(path, "rb")) if _is_named_gzip(path) else path.open("rb")
 
 
-def _is_gzip(path: Path) -> bool:
+def _is_named_gzip(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _unreadable(error: Exception) -> str:
-    text = str(error)
+def _why_unreadable(error: Exception, path: Path) -> str:
     if isinstance(error, EOFError):
         return "the gzip stream ends too early: the file is truncated, copy it again"
-    if "CRC" in text or "Incorrect length" in text:
-        return f"the gzip stream is damaged ({text}): copy the file again"
-    if isinstance(error, gzip.BadGzipFile):
-        return f"not a gzip file ({text}): name it .nii if it is not compressed"
-    return f"cannot be read ({text})"
+    if not path.is_file():
+        return f"cannot be read ({error})"
+    with path.open("rb") as stream:
+        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    if _is_named_gzip(path) and not is_gzip:
+        return "not a gzip file: name it .nii if it is not compressed"
+    return f"damaged ({error}): copy the file again"
 
 
 def _header_and_data(
@@ -148,7 +156,7 @@ def _header_and_data(
     needed = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     need = f"{_shape_text(shape)} voxels of {dtype} need {needed} bytes, the file"
     size = path.stat().st_size
-    if _is_gzip(path) and needed > size * _DEFLATE_AT_BEST:
+    if _is_named_gzip(path) and needed > size * _DEFLATE_AT_BEST:
         raise CaseError(f"{path}: broken NIfTI header: {need} of {size} cannot hold them")
     content = bytearray(head)
     while len(content) < needed and (chunk := stream.read(min(_CHUNK, needed - len(content)))):
@@ -163,7 +171,7 @@ def _header_and_data(
 
 def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
     """Return the header as nibabel puts it right, and as it stands in the file."""
-    if head[:2] == b"\x1f\x8b":
+    if head.startswith(_GZIP_MAGIC):
         raise CaseError(f"{path}: gzip-compressed: name it .nii.gz")
     sizes = (int.from_bytes(head[:4], order) for order in ("little", "big"))
     kind = next((size for size in sizes if size in _HEADER_CLASSES), None)
