@@ -69,7 +69,16 @@ def test_damaged_deflate_data_are_refused(pair):
     """Bytes that are no deflate stream end in one line."""
     content = pair.image.read_bytes()
     pair.image.write_bytes(content[:10] + b"\xff" * 50 + content[60:])
-    assert "cannot be read" in refused(pair.image)
+    assert "damaged" in refused(pair.image)
+
+
+def test_bytes_after_the_gzip_are_refused_unless_they_are_zeros(pair):
+    """Padding is harmless; anything else means that the file is not what was written."""
+    content = pair.image.read_bytes()
+    pair.image.write_bytes(content + bytes(512))
+    assert read_volume(pair.image).warnings == []
+    pair.image.write_bytes(content + b"abc")
+    assert "damaged" in refused(pair.image)
 
 
 def test_a_missing_byte_is_refused(plain):

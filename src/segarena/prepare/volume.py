@@ -37,15 +37,17 @@ GRID_TOLERANCE_VOXELS = 0.01
 _DEFLATE_AT_BEST = 1032  # a deflate stream cannot hold more bytes for one of its own
 _HEADER_CLASSES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _CHUNK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
 _quiet = logging.Logger("segarena.prepare.volume", level=logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What a NIfTI file holds, in the file's own axis order (x, y, z).
+    """What a file holds, in the file's own axis order (x, y, z).
 
     data: (X, Y, Z), or (X, Y, Z, 3) for RGB. affine: voxel indices to the file's own unit.
-    mm_per_unit: None where the header names no unit. spacing: (x, y, z), in that unit too.
+    spacing: (x, y, z), in that unit too. mm_per_unit: None where the file names no unit.
+    header: None for a picture.
     """
 
     path: Path
@@ -53,13 +55,19 @@ class Volume:
     affine: np.ndarray
     spacing: np.ndarray
     mm_per_unit: float | None
-    header: nibabel.Nifti1Header
+    header: nibabel.Nifti1Header | None
     warnings: list[str] = field(default_factory=list)
 
     @property
     def is_rgb(self) -> bool:
         """Whether a voxel holds three channels."""
         return self.data.ndim == 4
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the file says where its voxels lie, not only how large they are."""
+        header = self.header
+        return header is not None and bool(header["sform_code"] > 0 or header["qform_code"] > 0)
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
@@ -77,12 +85,12 @@ def read_volume(path: str | Path) -> Volume:
         with _opened(path) as stream:
             header, raw_header, data = _header_and_data(stream, path)
     except (OSError, EOFError, zlib.error) as error:
-        raise CaseError(f"{path}: {_unreadable(error)}") from error
+        raise CaseError(f"{path}: {_why_unreadable(error, path)}") from error
     warnings: list[str] = []
     data = _three_axes(data, path)
     if data.dtype.fields:
         data = _rgb(data, path, warnings)
-    _check_values(data, path)
+    check_finite(data, path)
     affine = _affine(header, path)
     spacing = _spacing(header, affine, path, warnings)
     for oddity in _oddities(header, raw_header, affine, data.shape[:3]):
@@ -106,19 +114,35 @@ def same_grid(
     return farthest_corner(affine, other, shape) <= tolerance
 
 
+def check_finite(data: np.ndarray, path: Path) -> None:
+    """Raise CaseError where a voxel is NaN or infinite."""
+    if data.dtype.kind != "f":
+        return
+    planes = data.T  # the last axis of a file's order first: contiguous planes
+    n_nan = sum(int(np.isnan(plane).sum()) for plane in planes)
+    n_infinite = sum(int(np.isinf(plane).sum()) for plane in planes)
+    if n_nan or n_infinite:
+        raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
+
+
 def _opened(path: Path) -> IO[bytes]:
-    return path.open("rb") if path.suffix != ".gz" else cast(IO[bytes], gzip.open(path, "rb"))
+    return cast(IO[bytes], gzip.open(path, "rb")) if _is_named_gzip(path) else path.open("rb")
 
 
-def _unreadable(error: Exception) -> str:
-    text = str(error)
+def _is_named_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _why_unreadable(error: Exception, path: Path) -> str:
     if isinstance(error, EOFError):
         return "the gzip stream ends too early: the file is truncated, copy it again"
-    if "CRC" in text or "Incorrect length" in text:
-        return f"the gzip stream is damaged ({text}): copy the file again"
-    if isinstance(error, gzip.BadGzipFile):
-        return f"not a gzip file ({text}): name it .nii if it is not compressed"
-    return f"cannot be read ({text})"
+    if not path.is_file():
+        return f"cannot be read ({error})"
+    with path.open("rb") as stream:
+        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    if _is_named_gzip(path) and not is_gzip:
+        return "not a gzip file: name it .nii if it is not compressed"
+    return f"damaged ({error}): copy the file again"
 
 
 def _header_and_data(
@@ -132,7 +156,7 @@ def _header_and_data(
     needed = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     need = f"{_shape_text(shape)} voxels of {dtype} need {needed} bytes, the file"
     size = path.stat().st_size
-    if path.name.endswith(".gz") and needed > size * _DEFLATE_AT_BEST:
+    if _is_named_gzip(path) and needed > size * _DEFLATE_AT_BEST:
         raise CaseError(f"{path}: broken NIfTI header: {need} of {size} cannot hold them")
     content = bytearray(head)
     while len(content) < needed and (chunk := stream.read(min(_CHUNK, needed - len(content)))):
@@ -147,7 +171,7 @@ def _header_and_data(
 
 def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
     """Return the header as nibabel puts it right, and as it stands in the file."""
-    if head[:2] == b"\x1f\x8b":
+    if head.startswith(_GZIP_MAGIC):
         raise CaseError(f"{path}: gzip-compressed: name it .nii.gz")
     sizes = (int.from_bytes(head[:4], order) for order in ("little", "big"))
     kind = next((size for size in sizes if size in _HEADER_CLASSES), None)
@@ -210,16 +234,6 @@ def _rgb(data: np.ndarray, path: Path, warnings: list[str]) -> np.ndarray:
     if len(names) > 3:
         warnings.append(f"{path}: RGBA: the alpha channel is left out")
     return np.stack([data[name] for name in RGB_CHANNELS], axis=-1)
-
-
-def _check_values(data: np.ndarray, path: Path) -> None:
-    if data.dtype.kind != "f":
-        return
-    planes = np.moveaxis(data, 2, 0)
-    n_nan = sum(int(np.isnan(plane).sum()) for plane in planes)
-    n_infinite = sum(int(np.isinf(plane).sum()) for plane in planes)
-    if n_nan or n_infinite:
-        raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
 
 
 def _affine(header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
