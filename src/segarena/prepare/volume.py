@@ -313,8 +313,12 @@ def header_from_bytes(content: bytes) -> nibabel.Nifti1Header:
 
 
 def header_bytes(header: nibabel.Nifti1Header) -> bytes:
-    """Return a header as bytes, without its free texts, which may name a patient."""
+    """Return a header as bytes, without its free texts, which may name a patient.
+
+    Where the data began is left out too: an answer has none of the file's extensions.
+    """
     header = header.copy()
+    header["vox_offset"] = 0
     for key in ("descrip", "aux_file", "intent_name", "db_name"):
         if key in header:
             header[key] = b""
