@@ -660,6 +660,16 @@ def test_free_texts_of_the_header_are_not_kept(pair, tmp_path):
     assert b"P0001" not in truth.nifti_header
 
 
+def test_an_answer_begins_right_after_its_header(pair, tmp_path):
+    """Extensions of the image are not carried over, nor the room that they took."""
+    image = nibabel.Nifti1Image(pair.image_data, pair_affine(pair))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 100))
+    nibabel.save(image, pair.image)
+    _, truth = written_and_read(pair)
+    nibabel.save(answer_to_nifti(truth.gts, truth), tmp_path / "answer.nii")
+    assert (tmp_path / "answer.nii").stat().st_size == 352 + pair.label_data.size
+
+
 def test_an_answers_unknown_label_becomes_background(pair):
     """A label that the truth has not has no id to go back to."""
     _, truth, _ = prepared(pair)

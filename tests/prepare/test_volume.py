@@ -115,13 +115,13 @@ def test_an_empty_gzip_is_refused(pair):
 def test_dimensions_that_the_file_cannot_hold_are_refused_before_they_are_allocated(
     pair, plain, which
 ):
-    """A header of 32767 voxels along each of four axes asks for two exabytes: it gets none."""
+    """A header of 32767 voxels along each axis asks for 70 TB: it gets none."""
     path = plain
-    patched(plain, 40, struct.pack("<5h", 4, 32767, 32767, 32767, 32767))
+    patched(plain, 40, struct.pack("<4h", 3, 32767, 32767, 32767))
     if which == "compressed":
         path = pair.image
         path.write_bytes(gzip.compress(plain.read_bytes()))
-    assert f"32767x32767x32767x32767 voxels of int16 need {2 * 32767**4 + 352}" in refused(path)
+    assert f"32767x32767x32767 voxels of int16 need {2 * 32767**3 + 352}" in refused(path)
 
 
 def test_an_offset_beyond_the_file_is_refused(pair):

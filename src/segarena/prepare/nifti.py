@@ -103,9 +103,7 @@ def prepare_case(
     out. seed: draws the boxes; a ready-made case keeps the boxes that it has, or none.
     Raises CaseError with the file and the reason, ConfigError where `window` is none.
     """
-    chosen_window(
-        modality=modality, window=window
-    )  # a wrong window is told before any file is read
+    chosen_window(modality=modality, window=window)  # a wrong one is told before a file is read
     if _kind(image) == ".npz":
         prepared, truth, warnings = _ready_made(image, label, modality=modality, window=window)
         return (prepared if box else replace(prepared, boxes=None)), truth, warnings

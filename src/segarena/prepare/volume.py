@@ -12,7 +12,6 @@ never resampled or turned to a canonical orientation, so an answer fits back vox
 """
 
 import gzip
-import io
 import logging
 import zlib
 from collections.abc import Iterator
@@ -59,11 +58,6 @@ class Volume:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def is_rgb(self) -> bool:
-        """Whether a voxel holds three channels."""
-        return self.data.ndim == 4
-
-    @property
     def is_placed(self) -> bool:
         """Whether the file says where its voxels lie, not only how large they are."""
         header = self.header
@@ -87,7 +81,7 @@ def read_volume(path: str | Path) -> Volume:
     except (OSError, EOFError, zlib.error) as error:
         raise CaseError(f"{path}: {_why_unreadable(error, path)}") from error
     warnings: list[str] = []
-    data = _three_axes(data, path)
+    data = data.reshape((*data.shape, 1)[:3], order="F")
     if data.dtype.fields:
         data = _rgb(data, path, warnings)
     check_finite(data, path)
@@ -152,6 +146,7 @@ def _header_and_data(
     header, raw_header = _headers(head, path)
     shape = tuple(int(n) for n in raw_header["dim"][1 : 1 + int(raw_header["dim"][0])])
     dtype = header.get_data_dtype()
+    _check_kind(shape, dtype, path)
     offset = int(raw_header["vox_offset"]) or raw_header.single_vox_offset
     needed = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     need = f"{_shape_text(shape)} voxels of {dtype} need {needed} bytes, the file"
@@ -166,7 +161,7 @@ def _header_and_data(
     while stream.read(_CHUNK):  # to the end, where gzip keeps the CRC
         pass
     data = np.ndarray(shape, dtype, buffer=content, offset=offset, order="F")
-    return header, raw_header, _scaled(data, header, path)
+    return header, raw_header, _scaled(data, header)
 
 
 def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
@@ -204,34 +199,27 @@ def _check_fields(raw: nibabel.Nifti1Header, path: Path) -> None:
         raise CaseError(f"{path}: broken NIfTI header (vox_offset is {offset:g})")
 
 
-def _scaled(data: np.ndarray, header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
-    if data.dtype.kind == "c":
-        raise CaseError(f"{path}: complex voxels ({data.dtype}): store the magnitude instead")
-    if data.dtype.fields:
-        return data
+def _check_kind(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    """Refuse what is not one volume of numbers or colours, before its voxels are read."""
+    if any(n > 1 for n in shape[3:]):
+        raise CaseError(f"{path}: {len(shape)}D ({_shape_text(shape)}): give one volume per file")
+    if sum(n > 1 for n in shape) < 2:
+        raise CaseError(f"{path}: {_shape_text(shape)} voxels are not an image")
+    if dtype.kind == "c":
+        raise CaseError(f"{path}: complex voxels ({dtype}): store the magnitude instead")
+    if dtype.fields and (dtype.names or ())[:3] != RGB_CHANNELS:
+        raise CaseError(f"{path}: voxels of {dtype} are neither numbers nor RGB")
+
+
+def _scaled(data: np.ndarray, header: nibabel.Nifti1Header) -> np.ndarray:
     slope, intercept = header.get_slope_inter()
-    if slope in (None, 1.0) and intercept in (None, 0.0):
+    if data.dtype.fields or (slope in (None, 1.0) and intercept in (None, 0.0)):
         return data
     return apply_read_scaling(data, slope, intercept)
 
 
-def _three_axes(data: np.ndarray, path: Path) -> np.ndarray:
-    """Return the data as (X, Y, Z): axes after the third must be single, 2D is one slice."""
-    if any(n > 1 for n in data.shape[3:]):
-        raise CaseError(
-            f"{path}: {data.ndim}D ({_shape_text(data.shape)}): give one volume per file"
-        )
-    data = data.reshape((*data.shape, 1, 1)[:3], order="F")
-    if sum(n > 1 for n in data.shape) < 2:
-        raise CaseError(f"{path}: {_shape_text(data.shape)} voxels are not an image")
-    return data
-
-
 def _rgb(data: np.ndarray, path: Path, warnings: list[str]) -> np.ndarray:
-    names = data.dtype.names or ()
-    if names[:3] != RGB_CHANNELS:
-        raise CaseError(f"{path}: voxels of {data.dtype} are neither numbers nor RGB")
-    if len(names) > 3:
+    if len(data.dtype.names or ()) > 3:
         warnings.append(f"{path}: RGBA: the alpha channel is left out")
     return np.stack([data[name] for name in RGB_CHANNELS], axis=-1)
 
@@ -321,12 +309,16 @@ def _numbers(values: np.ndarray) -> str:
 
 def header_from_bytes(content: bytes) -> nibabel.Nifti1Header:
     """Return the header that `header_bytes` stored."""
-    return _HEADER_CLASSES[len(content)].from_fileobj(io.BytesIO(content), check=False)
+    return _HEADER_CLASSES[len(content)](content, check=False)
 
 
 def header_bytes(header: nibabel.Nifti1Header) -> bytes:
-    """Return a header as bytes, without its free texts, which may name a patient."""
+    """Return a header as bytes, without its free texts, which may name a patient.
+
+    Where the data began is left out too: an answer has none of the file's extensions.
+    """
     header = header.copy()
+    header["vox_offset"] = 0
     for key in ("descrip", "aux_file", "intent_name", "db_name"):
         if key in header:
             header[key] = b""
