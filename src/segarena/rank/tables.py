@@ -55,18 +55,23 @@ def about(**facts: object) -> dict[str, str]:
     return {**{name: str(value) for name, value in facts.items()}, "software": software}
 
 
-def write_table(table: pd.DataFrame, stem: str | Path, facts: Mapping[str, str]) -> None:
+def write_table(
+    table: pd.DataFrame, stem: str | Path, facts: Mapping[str, str], *, plain_csv: bool = False
+) -> None:
     """Write `stem`.csv and `stem`.parquet, each whole or not at all.
 
     `facts` (see `about`) stand in the CSV as further columns, the same in every row, and in the
-    Parquet file's schema metadata under the key segarena, as JSON.
+    Parquet file's schema metadata under the key segarena, as JSON. `plain_csv` leaves them out of
+    the CSV, where others' programs expect the columns of `table` alone.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     stem = Path(stem)
     with whole(stem.with_name(f"{stem.name}.csv")) as aside:
-        table.assign(**facts).to_csv(aside, index=False, lineterminator="\n")
+        (table if plain_csv else table.assign(**facts)).to_csv(
+            aside, index=False, lineterminator="\n"
+        )
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), b"segarena": json.dumps(dict(facts)).encode()}
     with whole(stem.with_name(f"{stem.name}.parquet")) as aside:
