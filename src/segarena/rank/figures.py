@@ -28,6 +28,8 @@ SCHEME_LABELS = {
 }
 # Above this many cases the podium's lines would be one grey field.
 MOST_LINES = 200
+# The violins' bins, and the least span of taus that each is for.
+BINS = ((0.05, 0.75), (0.02, 0.3), (0.01, -1.0))
 
 
 def rank_frequencies(frequencies: pd.DataFrame) -> Chart:
@@ -83,38 +85,44 @@ def blobs(frequencies: pd.DataFrame, intervals: pd.DataFrame) -> Chart:
 def tau_violins(taus: pd.DataFrame) -> Chart:
     """How the bootstrap rankings agree with the ranking on all cases. `Stability.taus`, one task.
 
-    The width is a count in bins of 0.05, not a smoothed density: with few algorithms tau takes few
+    The width is a count in fine bins, not a smoothed density: with few algorithms tau takes few
     values, and with a certain ranking only one.
     """
+    lowest = float(taus["tau"].min()) if len(taus) else 0.0
+    bin_width = next(width for width, span in BINS if 1 - lowest >= span)
     data = taus.assign(
-        bin=np.round(np.round(taus["tau"] / 0.05) * 0.05, 2),
+        bin=(taus["tau"] / bin_width).round() * bin_width,
         label=taus["scheme"].map(SCHEME_LABELS),
     )
     counts = data.groupby(["label", "bin"], as_index=False, observed=True).size()
     widest = counts.groupby("label")["size"].transform("max")
-    counts = counts.assign(half=counts["size"] / widest / 2, other=-counts["size"] / widest / 2)
-    medians = data.groupby("label", as_index=False)["tau"].median()
-    both = pd.concat([counts, medians])
-    base = alt.Chart(both)
-    lowest = min(0.0, float(counts["bin"].min(skipna=True)) - 0.05) if len(counts) else 0.0
-    y = alt.Scale(domain=[lowest, 1.05], nice=False)
-    violin = base.transform_filter("isValid(datum.half)").transform_calculate(
-        bottom="datum.bin - 0.022", top="datum.bin + 0.022"
+    counts = counts.assign(
+        half=counts["size"] / widest / 2,
+        other=-counts["size"] / widest / 2,
+        bottom=counts["bin"] - 0.45 * bin_width,
+        top=counts["bin"] + 0.45 * bin_width,
     )
-    bars = violin.mark_rect(color=BLUE, opacity=0.75).encode(
-        x=alt.X("other:Q", title=None, axis=None, scale=alt.Scale(domain=[-0.6, 0.6])),
-        x2="half:Q",
-        y=alt.Y("bottom:Q", title="Kendall's tau", scale=y),
-        y2="top:Q",
-        tooltip=["label:N", "bin:Q", "size:Q"],
+    medians = data.groupby("label", as_index=False)["tau"].median()
+    base = alt.Chart(pd.concat([counts, medians]))
+    y = alt.Scale(domain=[lowest - bin_width, 1 + bin_width], nice=False)
+    bars = (
+        base.transform_filter("isValid(datum.half)")
+        .mark_rect(color=BLUE, opacity=0.75)
+        .encode(
+            x=alt.X("other:Q", title=None, axis=None, scale=alt.Scale(domain=[-0.6, 0.6])),
+            x2="half:Q",
+            y=alt.Y("bottom:Q", title="Kendall's tau", scale=y),
+            y2="top:Q",
+            tooltip=["label:N", "bin:Q", "size:Q"],
+        )
     )
     middle = (
         base.transform_filter("isValid(datum.tau)")
-        .mark_rule(color="black", strokeWidth=2)
+        .mark_tick(orient="horizontal", color="black", thickness=2, size=100, opacity=1)
         .encode(y=alt.Y("tau:Q", title="Kendall's tau", scale=y))
     )
-    layers = alt.layer(bars, middle).properties(width=90, height=220)
-    header = alt.Header(labelOrient="bottom", labelLimit=120, title=None, labelFontSize=10)
+    layers = alt.layer(bars, middle).properties(width=104, height=220)
+    header = alt.Header(labelOrient="bottom", labelLimit=130, title=None, labelFontSize=10)
     column = alt.Column("label:N", sort=list(SCHEME_LABELS.values()), header=header)
     return _styled(layers.facet(column=column, spacing=4))
 
@@ -126,7 +134,9 @@ def significance_map(pairwise: pd.DataFrame, order: Sequence[str]) -> Chart:
     """
     size = 36 if len(order) <= 12 else 22
     # Rank-biserial in a small cell: +.53 says it in four characters.
-    shown = pairwise["rank_biserial"].map(lambda r: f"{r:+.2f}".replace("0.", "."))
+    shown = pairwise["rank_biserial"].map(
+        lambda r: f"{r:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+    )
     data = pairwise.assign(
         label=shown.where(pairwise["rank_biserial"] != 0, "0"),
         verdict=np.where(pairwise["significant"], "row better, significant", "not significant"),
@@ -139,7 +149,7 @@ def significance_map(pairwise: pd.DataFrame, order: Sequence[str]) -> Chart:
         y=alt.Y("algorithm:N", sort=list(order), title="Is this one better"),
     )
     cells = base.mark_rect(stroke="white").encode(
-        color=alt.Color("verdict:N", title=None, scale=verdicts),
+        color=alt.Color("verdict:N", title="Number: rank-biserial", scale=verdicts),
         tooltip=["algorithm:N", "other:N", "p_holm:Q", "rank_biserial:Q", "share_better:Q"],
     )
     text = base.mark_text(fontSize=10 if size > 30 else 7).encode(
@@ -156,11 +166,26 @@ def ranks_across_schemes(ranks: pd.DataFrame) -> Chart:
     Algorithms that tie are drawn a little apart, so that no line hides another.
     """
     count = ranks["algorithm"].nunique()
+    shown = [scheme for scheme in SCHEMES if scheme in set(ranks["scheme"])]
     tied = ranks.groupby(["scheme", "rank"], observed=True)
     spread = (tied.cumcount() - (tied["algorithm"].transform("size") - 1) / 2) * 0.16
-    data = _schemes_named(ranks).assign(place=ranks["rank"] + spread)
-    shown = [SCHEME_LABELS[s] for s in SCHEMES if s in set(ranks["scheme"])]
-    x = alt.X("label:N", sort=shown, title=None, axis=alt.Axis(labelAngle=-20))
+    data = ranks.assign(place=ranks["rank"] + spread, x=ranks["scheme"].map(shown.index))
+    last = len(shown) - 1
+    names = data[data["x"] == last].sort_values(["place", "algorithm"])
+    height = max(_height(count), 24 * count)
+    names = names.assign(
+        label=_apart(names["place"].to_numpy(), least=15 * count / height, most=count + 0.5),
+        x_label=last + 0.14,
+        x_text=last + 0.18,
+    )
+    labels = [SCHEME_LABELS[scheme] for scheme in shown]
+    axis = alt.Axis(
+        values=list(range(len(shown))),
+        labelExpr=f"{labels}[datum.value]",
+        labelAngle=-20,
+        grid=False,
+    )
+    x = alt.Scale(domain=[-0.2, last + 0.8], nice=False)
     y = alt.Y(
         "place:Q",
         title="Rank",
@@ -168,15 +193,20 @@ def ranks_across_schemes(ranks: pd.DataFrame) -> Chart:
         axis=alt.Axis(values=list(range(1, count + 1)), format="d"),
     )
     colour = alt.Color("algorithm:N", legend=None, scale=_team_colours(count))
-    base = alt.Chart(data).encode(x=x, y=y, color=colour)
+    base = alt.Chart(data).encode(x=alt.X("x:Q", title=None, scale=x, axis=axis), y=y, color=colour)
     lines = base.mark_line(strokeWidth=1.6, opacity=0.8)
     points = base.mark_point(filled=True, size=50, opacity=1).encode(
-        shape=alt.Shape("algorithm:N", legend=None), tooltip=["algorithm:N", "label:N", "rank:Q"]
+        shape=alt.Shape("algorithm:N", legend=None), tooltip=["algorithm:N", "scheme:N", "rank:Q"]
     )
-    names = alt.Chart(data[data["label"] == shown[-1]]).encode(x=x, y=y, color=colour)
-    text = names.mark_text(align="left", dx=8, fontSize=11).encode(text="algorithm:N")
-    layers = alt.layer(lines, points, text)
-    return _styled(layers.properties(width=max(320, 95 * len(shown)), height=_height(count)))
+    named = alt.Chart(names)
+    leaders = named.mark_rule().encode(
+        x=alt.X("x:Q"), x2="x_label:Q", y=y, y2="label:Q", color=colour
+    )
+    text = named.mark_text(align="left", fontSize=11, limit=140).encode(
+        x="x_text:Q", y="label:Q", text="algorithm:N"
+    )
+    layers = alt.layer(lines, points, leaders, text)
+    return _styled(layers.properties(width=max(380, 105 * (len(shown) + 1)), height=height))
 
 
 def podium(table: pd.DataFrame, *, larger_is_better: bool, value: str = "Value") -> Chart:
@@ -191,11 +221,12 @@ def podium(table: pd.DataFrame, *, larger_is_better: bool, value: str = "Value")
     # A place is as wide as one, and its algorithms stand side by side in it.
     slot = data["algorithm"].map(algorithms.index)
     data = data.assign(x=data["place"] + ((slot + 0.5) / count - 0.5) * 0.8)
-    x = alt.Scale(domain=[0.5, count + 0.5], nice=False)
-    axis = alt.Axis(values=list(range(1, count + 1)), format="d", grid=False)
+    x = alt.Scale(domain=[0.5, count + 0.5], nice=False, padding=0)
+    places = list(range(1, count + 1))
+    axis = alt.Axis(values=places, format="d", grid=False)
     width = max(380, min(1100, 26 * count * count, 95 * count))
     base = alt.Chart(data.dropna(subset=["value"])).encode(
-        x=alt.X("x:Q", title=None, scale=x, axis=alt.Axis(labels=False, values=axis.values)),
+        x=alt.X("x:Q", title=None, scale=x, axis=alt.Axis(labels=False, grid=False, values=places)),
         y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
     )
     dots = base.mark_circle(size=26, opacity=0.75).encode(
@@ -252,7 +283,8 @@ def dot_and_box(table: pd.DataFrame, order: Sequence[str], *, value: str = "Valu
         y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
     )
     step = 60 if len(order) <= 12 else 36
-    dots = base.mark_circle(size=14, color=BLUE, opacity=0.45).encode(
+    opacity = 0.45 if data["case"].nunique() <= 100 else 0.2
+    dots = base.mark_circle(size=14, color=BLUE, opacity=opacity).encode(
         xOffset=alt.XOffset("jitter:Q", scale=alt.Scale(domain=[-0.3, 1.3])),
         tooltip=["algorithm:N", "case:N", "value:Q"],
     )
@@ -260,7 +292,7 @@ def dot_and_box(table: pd.DataFrame, order: Sequence[str], *, value: str = "Valu
         size=step * 0.5,
         outliers=False,
         box={"fill": None, "stroke": "black", "strokeWidth": 1.2},
-        median={"color": ORANGE, "strokeWidth": 2.5},
+        median={"color": ORANGE, "thickness": 3, "opacity": 1},
         rule={"color": "black"},
     )
     return _styled(alt.layer(dots, box).properties(width=_width(len(order)), height=280))
@@ -280,8 +312,7 @@ def critical_difference(
     p = p.loc[ranks.index, ranks.index].fillna(1.0)
     figure = Figure(figsize=(7, 1.2 + 0.17 * len(ranks)), layout="constrained")
     axes = figure.add_subplot()
-    # A $ in a name would start mathematics.
-    names = {name: str(name).replace("$", r"\$") for name in ranks.index}
+    names = _short_names(ranks.index)
     critical_difference_diagram(
         ranks.rename(names),
         p.rename(index=names, columns=names),
@@ -291,7 +322,10 @@ def critical_difference(
         label_fmt_right="({rank:.2f}) {label}",
         color_palette=dict.fromkeys(names.values(), "black"),
         crossbar_props={"color": BLUE, "marker": None},
+        elbow_props={"linewidth": 1},
+        text_h_margin=0.03,
     )
+    axes.xaxis.set_label_position("top")
     axes.set_xlabel("Mean rank over the cases")
     return figure
 
@@ -311,6 +345,25 @@ def _placed(table: pd.DataFrame, *, larger_is_better: bool) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    # Long names would push the diagram aside, and a $ would start mathematics.
+    short = {name: name if len(name) <= 26 else f"{name[:25]}…" for name in names}
+    if len(set(short.values())) < len(short):
+        short = {name: name for name in names}
+    return {name: text.replace("$", r"\$") for name, text in short.items()}
+
+
+def _apart(places: np.ndarray, *, least: float, most: float) -> np.ndarray:
+    # Sorted label positions at least `least` apart, and none beyond `most`.
+    found = places.copy()
+    for i in range(1, len(found)):
+        found[i] = max(found[i], found[i - 1] + least)
+    found[-1:] = np.minimum(found[-1:], most)
+    for i in range(len(found) - 2, -1, -1):
+        found[i] = min(found[i], found[i + 1] - least)
+    return found
 
 
 def _by_mean_rank(frequencies: pd.DataFrame) -> list[str]:

@@ -90,6 +90,7 @@ def write_stability(stability: Stability, out: str | Path, facts: Mapping[str, s
 def write_figure(chart: Any, stem: str | Path) -> None:
     """Write an Altair chart or a matplotlib figure as `stem`.svg and `stem`.png (two-fold size)."""
     import altair as alt
+    import matplotlib as mpl
 
     stem = Path(stem)
     for kind in ("svg", "png"):
@@ -99,7 +100,10 @@ def write_figure(chart: Any, stem: str | Path) -> None:
                 with alt.data_transformers.enable("default", max_rows=None):
                     chart.save(aside, format=kind, scale_factor=2 if kind == "png" else 1)
             else:
-                chart.savefig(aside, format=kind, dpi=200)
+                # Without a date and with a fixed salt, the same figure is the same file.
+                with mpl.rc_context({"svg.hashsalt": "segarena"}):
+                    date = {"Date": None} if kind == "svg" else None
+                    chart.savefig(aside, format=kind, dpi=200, metadata=date)
 
 
 def folder_names(names: Sequence[str]) -> dict[str, str]:
