@@ -1,8 +1,8 @@
 """How long a bootstrap of the ranking takes: 1,000 samples, 20 teams, 1,000 cases, all schemes.
 
-Run: python benchmarks/rank.py [--bootstraps N] [--teams N] [--cases N]. Prints the wall and CPU seconds
-of the ranking in every sample and of the whole assessment (with leave-one-case-out and tables), and
-the peak memory of the process. The target is 20 s and 2 GB on 2 cores.
+Run: python benchmarks/rank.py [--bootstraps N] [--teams N] [--cases N]. Prints the wall and CPU
+seconds of the ranking in every sample and of the whole assessment (with leave-one-case-out and
+tables), and the peak memory of the process. The target is 20 s and 2 GB on 2 cores.
 """
 
 import argparse

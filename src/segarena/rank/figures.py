@@ -312,7 +312,7 @@ def critical_difference(
     p = p.loc[ranks.index, ranks.index].fillna(1.0)
     figure = Figure(figsize=(7, 1.2 + 0.17 * len(ranks)), layout="constrained")
     axes = figure.add_subplot()
-    names = _short_names(ranks.index)
+    names = _short_names(ranks.index.to_list())
     critical_difference_diagram(
         ranks.rename(names),
         p.rename(index=names, columns=names),
