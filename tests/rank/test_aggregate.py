@@ -158,7 +158,7 @@ def test_consensus_is_the_rank_of_the_mean_rank():
         [("x", "a", 1), ("y", "a", 3), ("x", "b", 3), ("y", "b", 2), ("x", "c", 2), ("y", "c", 2)],
         columns=["task", "algorithm", "rank"],
     ).assign(scheme="s")
-    found = consensus(table, over="task", by=["scheme"]).set_index("algorithm")
+    found = consensus(table, over="task").set_index("algorithm")
     assert found["score"].to_dict() == {"a": 2.0, "b": 2.5, "c": 2.0}
     assert found["rank"].to_dict() == {"a": 1, "b": 3, "c": 1}
 
@@ -169,7 +169,7 @@ def test_consensus_weights_decide():
         [("x", "a", 1), ("y", "a", 2), ("x", "b", 2), ("y", "b", 1)],
         columns=["task", "algorithm", "rank"],
     ).assign(scheme="s")
-    found = consensus(table, over="task", by=["scheme"], weights={"x": 1, "y": 3})
+    found = consensus(table, over="task", weights={"x": 1, "y": 3})
     assert found.set_index("algorithm")["score"].to_dict() == {"a": 1.75, "b": 1.25}
 
 
@@ -178,5 +178,5 @@ def test_consensus_puts_the_absent_after_the_last():
     table = pd.DataFrame(
         [("x", "a", 1), ("x", "b", 2), ("y", "a", 1)], columns=["task", "algorithm", "rank"]
     ).assign(scheme="s")
-    found = consensus(table, over="task", by=["scheme"]).set_index("algorithm")
+    found = consensus(table, over="task").set_index("algorithm")
     assert found["score"].to_dict() == {"a": 1.0, "b": 2.0}

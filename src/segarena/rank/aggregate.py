@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from segarena.rank.significance import better_p, holm
+from segarena.rank.signed_rank import better_p, holm
 
 SCHEMES = (
     "mean_then_rank",
@@ -173,26 +173,28 @@ def case_ranks(values: np.ndarray, *, larger_is_better: bool) -> np.ndarray:
 
 
 def consensus(
-    ranks: pd.DataFrame, *, over: str, by: list[str], weights: Mapping[str, float] | None = None
+    ranks: pd.DataFrame, *, over: str, weights: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """Return the consensus over several rankings: the (weighted) mean rank, ranked.
 
-    `ranks` has a row per `over` (a task, a metric), per `by` (such as scheme) and per algorithm,
-    with its rank. An algorithm that is absent from one of the rankings is put after its last
-    place. The answer has `by`, algorithm, score and rank.
+    `ranks` has the columns scheme, `over` (the tasks, or the metrics), algorithm and rank. An
+    algorithm that is absent from one of the rankings is put after its last place. The answer has
+    scheme, algorithm, score and rank.
     """
     parts = []
-    for key, rows in ranks.groupby(by, sort=False, observed=True):
+    for scheme, rows in ranks.groupby("scheme", sort=False, observed=True):
         wide = rows.pivot(index="algorithm", columns=over, values="rank")
         wide = wide.fillna(wide.notna().sum() + 1)
         weight = None if weights is None else [weights[name] for name in wide.columns]
         score = np.average(wide.to_numpy(dtype=float), axis=1, weights=weight)
-        part = pd.DataFrame({"algorithm": wide.index, "score": score})
-        part["rank"] = sample_ranks(score[None], smaller_first=True)[0]
-        part[by] = key
-        parts.append(part)
-    columns = [*by, "algorithm", "score", "rank"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        rank = sample_ranks(score[None], smaller_first=True)[0]
+        parts.append(
+            pd.DataFrame(
+                {"scheme": str(scheme), "algorithm": wide.index, "score": score, "rank": rank}
+            )
+        )
+    columns = ["scheme", "algorithm", "score", "rank"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _aggregated(

@@ -136,7 +136,7 @@ def final_ranks(
     `by_metric` is what `metric_ranks` returns.
     """
     renamed = by_metric.rename(columns={"submission": "algorithm"})
-    found = consensus(renamed, over="metric", by=["scheme"], weights=weights)
+    found = consensus(renamed, over="metric", weights=weights)
     return found.rename(columns={"algorithm": "submission", "score": "mean_rank"})
 
 
