@@ -25,8 +25,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-ONE = np.uint64(1)
-TOP = np.uint64(63)
+NONE, ONE, TWO, THREE, FOUR, SIX, TOP = (np.uint64(n) for n in (0, 1, 2, 3, 4, 6, 63))
 FAR = 1 << 30
 """Further than any voxel: where a run ends that has no known end."""
 
@@ -96,7 +95,7 @@ def tally(truth: np.ndarray, answer: np.ndarray) -> Tally:
     counts = np.zeros((3, values), np.int64)
     boxes = np.empty((2, values, 6), np.int32)
     boxes[..., :3], boxes[..., 3:] = FAR, 0
-    _tally(truth, answer, counts, boxes)
+    _tally(truth, answer, _by_words(truth), _by_words(answer), counts, boxes)
     labels = np.flatnonzero(counts[0])
     labels = labels[labels != 0]
     kept = boxes[:, labels]
@@ -104,18 +103,25 @@ def tally(truth: np.ndarray, answer: np.ndarray) -> Tally:
     return Tally(labels, *(counts[:, labels]), *kept)
 
 
+def _by_words(labels: np.ndarray) -> np.ndarray:
+    """View rows as 64-bit words, or as none where they do not fill whole words."""
+    whole = labels.size > 0 and labels.shape[2] * labels.itemsize % 8 == 0
+    return labels.view(np.uint64) if whole else np.zeros((*labels.shape[:2], 0), np.uint64)
+
+
 @kernel
-def _tally(truth: Any, answer: Any, counts: Any, boxes: Any) -> None:
+def _tally(
+    truth: Any, answer: Any, truth_words: Any, answer_words: Any, counts: Any, boxes: Any
+) -> None:
     depth, height, width = truth.shape
     for z in range(depth):
         for y in range(height):
             one, other = truth[z, y], answer[z, y]
+            one_words, other_words = truth_words[z, y], answer_words[z, y]
             x = 0
             while x < width:
                 t, a, start = one[x], other[x], x
-                x += 1
-                while x < width and one[x] == t and other[x] == a:
-                    x += 1
+                x = _end_of_stretch(one, other, one_words, other_words, x + 1)
                 if t == a:
                     if t != 0:
                         counts[:, t] += x - start
@@ -129,6 +135,33 @@ def _tally(truth: Any, answer: Any, counts: Any, boxes: Any) -> None:
                     counts[1, a] += x - start
                     _widen(boxes[0, a], z, y, start, x)
                     _widen(boxes[1, a], z, y, start, x)
+
+
+@kernel
+def _end_of_stretch(one: Any, other: Any, one_words: Any, other_words: Any, x: int) -> int:
+    """Return the first voxel from x on that differs in either map from the one before."""
+    width, count = len(one), len(one_words)
+    per_word = width // count if count else 0
+    t, a = one[x - 1], other[x - 1]
+    while x < width and one[x] == t and other[x] == a:
+        x += 1
+        if x & (per_word - 1) == 0 and x < width:
+            word = np.uint64(x) // np.uint64(per_word)
+            same_one, same_other = one_words[word - ONE], other_words[word - ONE]
+            if _uniform(same_one, per_word) and _uniform(same_other, per_word):
+                while x < width and (
+                    one_words[word] == same_one and other_words[word] == same_other
+                ):
+                    word += ONE
+                    x += per_word
+    return x
+
+
+@kernel
+def _uniform(word: Any, per_word: int) -> Any:
+    """Return whether all voxels of a word are the same: rotated by one, it does not change."""
+    shift = np.uint64(64 // per_word)
+    return word == (word << shift | word >> (np.uint64(64) - shift))
 
 
 @kernel
@@ -154,9 +187,13 @@ def bits(labels: Any, label: int, box: Any) -> Any:
             row = labels[box[0] + z, box[1] + y, box[2] : box[5]]
             for w in range(words.shape[2]):
                 first = w * 64
-                word = np.uint64(0)
-                for i in range(min(64, width - first)):
-                    word |= np.uint64(row[first + i] == label) << np.uint64(i)
+                word = NONE
+                if first + 64 <= width:
+                    for i in range(64):
+                        word |= np.uint64(row[first + i] == label) << np.uint64(i)
+                else:
+                    for i in range(width - first):
+                        word |= np.uint64(row[first + i] == label) << np.uint64(i)
                 words[z, y, w] = word
     return words
 
@@ -310,7 +347,8 @@ def _deepest(rows: Any, starts: Any, stops: Any, shape: Any, offsets: Any, open_
     squared = 1
     for stride in (8, 1):
         for row in range(len(rows) - 1):
-            if row // shape[1] % stride or row % shape[1] % stride:
+            empty = rows[row] == rows[row + 1]
+            if empty or row // shape[1] % stride or row % shape[1] % stride:
                 continue
             while True:
                 left, at = _at_least(squared + 1, row, rows, starts, stops, grid, offsets, buffers)
@@ -328,6 +366,8 @@ def _all_at_least(
     found = np.empty((64, 3), np.int32)
     size = 0
     for row in range(len(rows) - 1):
+        if rows[row] == rows[row + 1]:
+            continue
         left, at = _at_least(squared, row, rows, starts, stops, grid, offsets, buffers)
         while size + left > len(found):
             found = np.concatenate((found, np.empty_like(found)))
@@ -551,33 +591,35 @@ def near(words: Any, others: Any, ball: Any) -> Any:
 
 
 @kernel
-def count_codes(words: Any, corners: Any, flat: Any) -> Any:
-    """Count the codes of a bit mask's surface elements at the given corners (256,)."""
+def count_codes(words: Any, corners: Any, close: Any, flat: Any) -> Any:
+    """Count the codes of a bit mask's surface elements: (2, 256), those not close and those close.
+
+    corners, close: the bits of all elements and of those that are close to the other surface.
+    """
     depth, height, width = words.shape
-    counts = np.zeros(256, np.int64)
+    counts = np.zeros((2, 256), np.int64)
     clear = np.zeros(width, np.uint64)
     for z in range(1 if flat else depth):
         for y in range(height):
-            rows = _around(words, clear, z, y, flat)
+            a, b, c, d = _around(words, clear, z, y, flat)
             for w in range(width):
                 left = corners[z, y, w]
                 while left:
                     bit = lowest_bit(left)
                     left &= left - ONE
-                    counts[_code(rows, w, bit)] += 1
+                    code = (
+                        _two(a, w, bit)
+                        | _two(b, w, bit) << TWO
+                        | _two(c, w, bit) << FOUR
+                        | _two(d, w, bit) << SIX
+                    )
+                    counts[close[z, y, w] >> bit & ONE, code] += 1
     return counts
 
 
 @kernel
-def _code(rows: Any, w: int, bit: Any) -> int:
-    """Return which of the eight voxels around a corner are set, two bits a row."""
-    code = np.uint64(0)
-    for i in range(4):
-        row = rows[i]
-        two = (
-            row[w] >> (bit - ONE)
-            if bit
-            else row[w] << ONE | (row[w - 1] >> TOP if w else np.uint64(0))
-        )
-        code |= (two & np.uint64(3)) << np.uint64(2 * i)
-    return code
+def _two(row: Any, w: int, bit: Any) -> Any:
+    """Return the voxels x - 1 and x of a row as two bits."""
+    if bit:
+        return row[w] >> (bit - ONE) & THREE
+    return (row[w] << ONE | (row[w - 1] >> TOP if w else NONE)) & THREE

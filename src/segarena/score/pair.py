@@ -29,14 +29,9 @@ class Side:
         """The bits of the voxel corners that hold a surface element."""
         return masks.surface(self.words, self.flat)
 
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """How many surface elements there are of each of the 256 codes."""
-        return masks.count_codes(self.words, self.corners, self.flat)
-
-    def codes_at(self, corners: np.ndarray) -> np.ndarray:
-        """Return how many elements of each code lie at the given corners."""
-        return masks.count_codes(self.words, corners, self.flat)
+    def codes(self, close: np.ndarray) -> np.ndarray:
+        """Return how many elements of each code there are: (2, 256), not close and close."""
+        return masks.count_codes(self.words, self.corners, close, self.flat)
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,10 @@ def nsd(pair: Pair, *, tolerance_mm: float, dimensions: int) -> float:
     truth, answer = pair.sides(dimensions)
     spacing_mm = pair.spacing_mm if dimensions == 3 else (1.0, *pair.spacing_mm[1:])
     areas = element_areas(spacing_mm)
-    within = truth.codes_at(close_corners(truth, answer, pair.spacing_mm, tolerance_mm))
-    within += answer.codes_at(close_corners(answer, truth, pair.spacing_mm, tolerance_mm))
-    return float(areas @ within / (areas @ (truth.codes + answer.codes)))
+    counts = truth.codes(close_corners(truth, answer, pair.spacing_mm, tolerance_mm))
+    counts += answer.codes(close_corners(answer, truth, pair.spacing_mm, tolerance_mm))
+    apart, close = counts @ areas
+    return float(close / (apart + close))
 
 
 def close_corners(
