@@ -34,9 +34,7 @@ def plain(truth: np.ndarray, answer: np.ndarray, spacing_mm: tuple[float, float,
     for label in reference.labels_of(truth):
         one, other = truth == label, answer == label
         values.append(reference.dice(one, other))
-        values.append(
-            reference.surface_dice(one, other, spacing_mm=spacing_mm, tolerance_mm=2)
-        )
+        values.append(reference.surface_dice(one, other, spacing_mm=spacing_mm, tolerance_mm=2))
         clicks.append(reference.click(one, other))
     return values, clicks
 

@@ -1,8 +1,7 @@
 """Drawn volumes for the benchmarks: organs and vessel trees, and answers of a chosen quality.
 
-Organs are ellipsoids with smooth bumps; an answer has other bumps, as large as it takes to reach the
-wanted Dice, and some flecks. Vessels are random walks with a radius; an answer misses segments and
-has some that are not there.
+Organs are ellipsoids with smooth bumps; an answer has other bumps, as large as it takes to reach
+the wanted Dice, and some flecks. Vessels are random walks with a radius; an answer misses segments.
 """
 
 from collections.abc import Iterator
@@ -59,8 +58,7 @@ def _organs(volume: Volume, quality: float, seed: int) -> tuple[np.ndarray, np.n
         bumps = _smooth(shape, rng)
         size = _bump_size(field, bumps, quality) if quality < 1 else 0.0
         truth[box][field <= 0] = label
-        field += np.float32(size) * bumps
-        answer[box][field <= 0] = label
+        answer[box][field + np.float32(size) * bumps <= 0] = label
     if quality < 1:
         flecks = rng.random((len(truth) // 4 + 1, *truth.shape[1:]), np.float32) < 1e-3
         answer[::4][flecks[: len(answer[::4])]] = rng.integers(1, volume.labels + 1)
