@@ -17,7 +17,7 @@ user's cache folder (NUMBA_CACHE_DIR overrides both). `python -m segarena.masks`
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-ONE = np.uint64(1)
-TOP = np.uint64(63)
+NONE, ONE, TWO, THREE, FOUR, SIX, TOP = (np.uint64(n) for n in (0, 1, 2, 3, 4, 6, 63))
+Runs = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""The runs of a mask, row by row: where each row's begin in the list, their starts, their stops."""
+
 FAR = 1 << 30
 """Further than any voxel: where a run ends that has no known end."""
 
@@ -39,9 +41,8 @@ def kernel(function: Callable[..., Any]) -> Any:
         return njit(nogil=True)(function)
 
 
-@intrinsic
-def lowest_bit(typing_context: Any, word: Any) -> Any:
-    """Return the position of the lowest bit that is set."""
+def _lowest_bit(typing_context: Any, word: Any) -> Any:
+    """Return the position of the lowest bit that is set, as a machine instruction."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], context.get_constant(types.boolean, False))
@@ -49,12 +50,15 @@ def lowest_bit(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+lowest_bit: Any = intrinsic(_lowest_bit)
+
+
 # ---- what each label has in both maps, in one pass
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Labels of the truth (sorted, without 0) and, a row a label, what the two maps have of them.
+    """Labels (without 0) and, a row a label, what the two maps have of them.
 
     Boxes are (z, y, x) of the first voxel and of the one after the last; `box` holds both masks,
     `error_box` the voxels where they differ (all zeros where they do not).
@@ -90,32 +94,40 @@ def _fits(array: np.ndarray, dtype: type[np.unsignedinteger]) -> bool:
     return bool(array.min() >= 0 and array.max() <= np.iinfo(dtype).max)
 
 
-def tally(truth: np.ndarray, answer: np.ndarray) -> Tally:
-    """Count and box every label of two maps (D, H, W) of the same dtype, uint8 or uint16."""
+def tally(truth: np.ndarray, answer: np.ndarray, labels: Sequence[int] | None = None) -> Tally:
+    """Count and box the labels of two maps (D, H, W) of the same dtype, uint8 or uint16.
+
+    labels: those of the truth unless others are given.
+    """
     values = int(np.iinfo(truth.dtype).max) + 1
     counts = np.zeros((3, values), np.int64)
     boxes = np.empty((2, values, 6), np.int32)
     boxes[..., :3], boxes[..., 3:] = FAR, 0
-    _tally(truth, answer, counts, boxes)
-    labels = np.flatnonzero(counts[0])
-    labels = labels[labels != 0]
-    kept = boxes[:, labels]
+    _tally(truth, answer, (_by_words(truth), _by_words(answer)), counts, boxes)
+    chosen = np.flatnonzero(counts[0, 1:]) + 1 if labels is None else np.array(labels, np.int64)
+    kept = boxes[:, chosen]
     kept[kept == FAR] = 0
-    return Tally(labels, *(counts[:, labels]), *kept)
+    return Tally(chosen, *counts[:, chosen], *kept)
+
+
+def _by_words(labels: np.ndarray) -> np.ndarray:
+    """View rows as 64-bit words, or as none where they do not fill whole words."""
+    whole = labels.size > 0 and labels.shape[2] * labels.itemsize % 8 == 0
+    return labels.view(np.uint64) if whole else np.zeros((*labels.shape[:2], 0), np.uint64)
 
 
 @kernel
-def _tally(truth: Any, answer: Any, counts: Any, boxes: Any) -> None:
+def _tally(truth: Any, answer: Any, words: Any, counts: Any, boxes: Any) -> None:
     depth, height, width = truth.shape
+    truth_words, answer_words = words
     for z in range(depth):
         for y in range(height):
             one, other = truth[z, y], answer[z, y]
+            one_words, other_words = truth_words[z, y], answer_words[z, y]
             x = 0
             while x < width:
                 t, a, start = one[x], other[x], x
-                x += 1
-                while x < width and one[x] == t and other[x] == a:
-                    x += 1
+                x = _end_of_stretch(one, other, one_words, other_words, x + 1)
                 if t == a:
                     if t != 0:
                         counts[:, t] += x - start
@@ -129,6 +141,33 @@ def _tally(truth: Any, answer: Any, counts: Any, boxes: Any) -> None:
                     counts[1, a] += x - start
                     _widen(boxes[0, a], z, y, start, x)
                     _widen(boxes[1, a], z, y, start, x)
+
+
+@kernel
+def _end_of_stretch(one: Any, other: Any, one_words: Any, other_words: Any, x: int) -> int:
+    """Return the first voxel from x on that differs in either map from the one before."""
+    width, count = len(one), len(one_words)
+    per_word = width // count if count else 0
+    t, a = one[x - 1], other[x - 1]
+    while x < width and one[x] == t and other[x] == a:
+        x += 1
+        if x & (per_word - 1) == 0 and x < width:
+            word = np.uint64(x) // np.uint64(per_word)
+            same_one, same_other = one_words[word - ONE], other_words[word - ONE]
+            if _uniform(same_one, per_word) and _uniform(same_other, per_word):
+                while x < width and (
+                    one_words[word] == same_one and other_words[word] == same_other
+                ):
+                    word += ONE
+                    x += per_word
+    return x
+
+
+@kernel
+def _uniform(word: Any, per_word: int) -> Any:
+    """Return whether all voxels of a word are the same: rotated by one, it does not change."""
+    shift = np.uint64(64 // per_word)
+    return word == (word << shift | word >> (np.uint64(64) - shift))
 
 
 @kernel
@@ -154,9 +193,13 @@ def bits(labels: Any, label: int, box: Any) -> Any:
             row = labels[box[0] + z, box[1] + y, box[2] : box[5]]
             for w in range(words.shape[2]):
                 first = w * 64
-                word = np.uint64(0)
-                for i in range(min(64, width - first)):
-                    word |= np.uint64(row[first + i] == label) << np.uint64(i)
+                word = NONE
+                if first + 64 <= width:
+                    for i in range(64):
+                        word |= np.uint64(row[first + i] == label) << np.uint64(i)
+                else:
+                    for i in range(width - first):
+                        word |= np.uint64(row[first + i] == label) << np.uint64(i)
                 words[z, y, w] = word
     return words
 
@@ -177,7 +220,7 @@ def unpacked(words: np.ndarray) -> np.ndarray:
 
 @kernel
 def runs(words: Any) -> Any:
-    """Return the runs of a bit mask: where each row's runs begin in the list, starts, stops."""
+    """Return the runs of a bit mask."""
     depth, height, width = words.shape
     rows = np.zeros(depth * height + 1, np.int64)
     for row in range(depth * height):
@@ -190,7 +233,7 @@ def runs(words: Any) -> Any:
                 edges &= edges - ONE
                 ends += 1
         rows[row + 1] = rows[row] + ends // 2
-    found = np.empty((2, rows[-1]), np.int32)
+    ends_at = np.empty((2, rows[-1]), np.int32)
     for row in range(depth * height):
         if rows[row + 1] == rows[row]:
             continue
@@ -200,10 +243,10 @@ def runs(words: Any) -> Any:
             edges = word ^ (word << ONE | carry)
             carry = word >> TOP
             while edges:
-                found[place & 1, place >> 1] = w * 64 + np.int64(lowest_bit(edges))
+                ends_at[place & 1, place >> 1] = w * 64 + np.int64(lowest_bit(edges))
                 edges &= edges - ONE
                 place += 1
-    return rows, found[0], found[1]
+    return rows, ends_at[0], ends_at[1]
 
 
 @kernel
@@ -232,8 +275,9 @@ def _join(parents: Any, starts: Any, stops: Any, here: Any, there: Any) -> None:
 
 
 @kernel
-def components(rows: Any, starts: Any, stops: Any, height: int) -> Any:
+def components(found: Any, height: int) -> Any:
     """Return for each run the first run of its 26-connected component."""
+    rows, starts, stops = found
     parents = np.arange(len(starts), dtype=np.int32)
     for row in range(len(rows) - 1):
         here = (rows[row], rows[row + 1])
@@ -251,9 +295,10 @@ def components(rows: Any, starts: Any, stops: Any, height: int) -> Any:
 
 
 @kernel
-def largest_component(rows: Any, starts: Any, stops: Any, height: int) -> Any:
+def largest_component(found: Any, height: int) -> Any:
     """Return the runs of the largest 26-connected component, the first of several, and its box."""
-    roots = components(rows, starts, stops, height)
+    rows, starts, stops = found
+    roots = components(found, height)
     sizes = np.zeros(len(starts), np.int64)
     for run in range(len(starts)):
         sizes[roots[run]] += stops[run] - starts[run]
@@ -268,7 +313,7 @@ def largest_component(rows: Any, starts: Any, stops: Any, height: int) -> Any:
                 _widen(box, row // height, row % height, starts[kept], stops[kept])
                 kept += 1
         kept_rows[row + 1] = kept
-    return kept_rows, starts[:kept].copy(), stops[:kept].copy(), box
+    return (kept_rows, starts[:kept].copy(), stops[:kept].copy()), box
 
 
 # ---- depth
@@ -286,13 +331,7 @@ def _offsets(radius: int) -> np.ndarray:
 
 
 def deepest(
-    rows: np.ndarray,
-    starts: np.ndarray,
-    stops: np.ndarray,
-    shape: tuple[int, int, int],
-    *,
-    radius: int,
-    open_beyond: bool,
+    found: Runs, shape: tuple[int, int, int], *, radius: int, open_beyond: bool
 ) -> np.ndarray:
     """Return (row, start, stop) of the voxels with the largest distance to the outside, in C order.
 
@@ -300,43 +339,44 @@ def deepest(
     open_beyond: what lies beyond the grid counts as inside; else it is outside. Distances are
     Euclidean, in voxels.
     """
-    return _deepest(rows, starts, stops, shape, _offsets(radius + 1), open_beyond)
+    return _deepest(found, (shape[1], shape[2], _offsets(radius + 1), open_beyond))
 
 
 @kernel
-def _deepest(rows: Any, starts: Any, stops: Any, shape: Any, offsets: Any, open_beyond: Any) -> Any:
-    grid = (shape[1], shape[2], open_beyond)
-    buffers = np.empty((2, 2, shape[2] // 2 + 2), np.int32)
+def _deepest(found: Any, grid: Any) -> Any:
+    rows, height = found[0], grid[0]
+    buffers = np.empty((2, 2, grid[1] // 2 + 2), np.int32)
     squared = 1
     for stride in (8, 1):
         for row in range(len(rows) - 1):
-            if row // shape[1] % stride or row % shape[1] % stride:
+            empty = rows[row] == rows[row + 1]
+            if empty or row // height % stride or row % height % stride:
                 continue
             while True:
-                left, at = _at_least(squared + 1, row, rows, starts, stops, grid, offsets, buffers)
+                left, at = _at_least(squared + 1, row, found, grid, buffers)
                 if left == 0:
                     break
-                x = _middle(buffers[at], left)
-                squared = _depth(row, x, rows, starts, stops, grid, offsets)
-    return _all_at_least(squared, rows, starts, stops, grid, offsets, buffers)
+                squared = _depth(row, _middle(buffers[at], left), found, grid)
+    return _all_at_least(squared, found, grid, buffers)
 
 
 @kernel
-def _all_at_least(
-    squared: int, rows: Any, starts: Any, stops: Any, grid: Any, offsets: Any, buffers: Any
-) -> Any:
-    found = np.empty((64, 3), np.int32)
+def _all_at_least(squared: int, found: Any, grid: Any, buffers: Any) -> Any:
+    rows = found[0]
+    stretches = np.empty((64, 3), np.int32)
     size = 0
     for row in range(len(rows) - 1):
-        left, at = _at_least(squared, row, rows, starts, stops, grid, offsets, buffers)
-        while size + left > len(found):
-            found = np.concatenate((found, np.empty_like(found)))
+        if rows[row] == rows[row + 1]:
+            continue
+        left, at = _at_least(squared, row, found, grid, buffers)
+        while size + left > len(stretches):
+            stretches = np.concatenate((stretches, np.empty_like(stretches)))
         for i in range(left):
-            found[size, 0] = row
-            found[size, 1] = buffers[at, 0, i]
-            found[size, 2] = buffers[at, 1, i]
+            stretches[size, 0] = row
+            stretches[size, 1] = buffers[at, 0, i]
+            stretches[size, 2] = buffers[at, 1, i]
             size += 1
-    return found[:size]
+    return stretches[:size]
 
 
 @kernel
@@ -349,22 +389,14 @@ def _middle(stretches: Any, count: int) -> int:
 
 
 @kernel
-def _at_least(
-    squared: int,
-    row: int,
-    rows: Any,
-    starts: Any,
-    stops: Any,
-    grid: Any,
-    offsets: Any,
-    buffers: Any,
-) -> Any:
+def _at_least(squared: int, row: int, found: Any, grid: Any, buffers: Any) -> Any:
     """Find the voxels of a row whose squared depth is at least `squared`.
 
     Returns how many stretches there are and in which buffer. Far rows come first: for a voxel off
     the centre they fail soonest.
     """
-    height, width, open_beyond = grid
+    rows, starts, stops = found
+    height, width, offsets, open_beyond = grid
     depth = (len(rows) - 1) // height
     half = np.int64(np.ceil(np.sqrt(squared)))
     left, at = 0, 0
@@ -412,9 +444,10 @@ def _shrunk(start: int, stop: int, half: int, width: int, open_beyond: Any) -> A
 
 
 @kernel
-def _depth(row: int, x: int, rows: Any, starts: Any, stops: Any, grid: Any, offsets: Any) -> int:
+def _depth(row: int, x: int, found: Any, grid: Any) -> Any:
     """Return the squared depth of one voxel."""
-    height, width, open_beyond = grid
+    rows, starts, stops = found
+    height, width, offsets, open_beyond = grid
     depth = (len(rows) - 1) // height
     z, y = row // height, row % height
     least = np.int64(FAR)
@@ -442,8 +475,9 @@ def _depth(row: int, x: int, rows: Any, starts: Any, stops: Any, grid: Any, offs
 
 
 @kernel
-def mark_cells(rows: Any, starts: Any, stops: Any, height: int, origin: Any, cells: Any) -> None:
+def mark_cells(found: Any, height: int, origin: Any, cells: Any) -> None:
     """Set the cells of 2x2x2 voxels, counted from an origin, that the runs reach."""
+    rows, starts, stops = found
     for row in range(len(rows) - 1):
         z, y = (row // height - origin[0]) // 2, (row % height - origin[1]) // 2
         for run in range(rows[row], rows[row + 1]):
@@ -452,20 +486,21 @@ def mark_cells(rows: Any, starts: Any, stops: Any, height: int, origin: Any, cel
 
 
 @kernel
-def within_cells(rows: Any, starts: Any, stops: Any, height: int, origin: Any, cells: Any) -> Any:
+def within_cells(found: Any, height: int, origin: Any, cells: Any) -> Any:
     """Return (row, start, stop) of each voxel of the runs that lies in a cell that is set."""
-    found = np.empty((64, 3), np.int32)
+    rows, starts, stops = found
+    voxels = np.empty((64, 3), np.int32)
     size = 0
     for row in range(len(rows) - 1):
         z, y = (row // height - origin[0]) // 2, (row % height - origin[1]) // 2
         for run in range(rows[row], rows[row + 1]):
             for x in range(starts[run], stops[run]):
                 if cells[z, y, (x - origin[2]) // 2]:
-                    if size == len(found):
-                        found = np.concatenate((found, np.empty_like(found)))
-                    found[size, 0], found[size, 1], found[size, 2] = row, x, x + 1
+                    if size == len(voxels):
+                        voxels = np.concatenate((voxels, np.empty_like(voxels)))
+                    voxels[size, 0], voxels[size, 1], voxels[size, 2] = row, x, x + 1
                     size += 1
-    return found[:size]
+    return voxels[:size]
 
 
 # ---- surfaces
@@ -551,10 +586,13 @@ def near(words: Any, others: Any, ball: Any) -> Any:
 
 
 @kernel
-def count_codes(words: Any, corners: Any, flat: Any) -> Any:
-    """Count the codes of a bit mask's surface elements at the given corners (256,)."""
+def count_codes(words: Any, corners: Any, close: Any, flat: Any) -> Any:
+    """Count the codes of a bit mask's surface elements: (2, 256), those not close and those close.
+
+    corners, close: the bits of all elements and of those that are close to the other surface.
+    """
     depth, height, width = words.shape
-    counts = np.zeros(256, np.int64)
+    counts = np.zeros((2, 256), np.int64)
     clear = np.zeros(width, np.uint64)
     for z in range(1 if flat else depth):
         for y in range(height):
@@ -564,20 +602,213 @@ def count_codes(words: Any, corners: Any, flat: Any) -> Any:
                 while left:
                     bit = lowest_bit(left)
                     left &= left - ONE
-                    counts[_code(rows, w, bit)] += 1
+                    counts[close[z, y, w] >> bit & ONE, _code(rows, w, bit)] += 1
     return counts
 
 
 @kernel
-def _code(rows: Any, w: int, bit: Any) -> int:
+def _code(rows: Any, w: int, bit: Any) -> Any:
     """Return which of the eight voxels around a corner are set, two bits a row."""
-    code = np.uint64(0)
-    for i in range(4):
-        row = rows[i]
-        two = (
-            row[w] >> (bit - ONE)
-            if bit
-            else row[w] << ONE | (row[w - 1] >> TOP if w else np.uint64(0))
-        )
-        code |= (two & np.uint64(3)) << np.uint64(2 * i)
-    return code
+    a, b, c, d = rows
+    return (
+        _two(a, w, bit) | _two(b, w, bit) << TWO | _two(c, w, bit) << FOUR | _two(d, w, bit) << SIX
+    )
+
+
+@kernel
+def _two(row: Any, w: int, bit: Any) -> Any:
+    """Return the voxels x - 1 and x of a row as two bits."""
+    if bit:
+        return row[w] >> (bit - ONE) & THREE
+    return (row[w] << ONE | (row[w - 1] >> TOP if w else NONE)) & THREE
+
+
+@kernel
+def border(words: Any, flat: Any) -> Any:
+    """Return the voxels of a bit mask with a neighbour outside it, across a face."""
+    depth, height, width = words.shape
+    edge = np.zeros_like(words)
+    for z in range(depth):
+        for y in range(height):
+            for w in range(width):
+                word = words[z, y, w]
+                if not word:
+                    continue
+                low = words[z, y, w - 1] >> TOP if w else NONE
+                high = words[z, y, w + 1] << TOP if w + 1 < width else NONE
+                inner = (word << ONE | low) & (word >> ONE | high)
+                inner &= words[z, y - 1, w] if y else NONE
+                inner &= words[z, y + 1, w] if y + 1 < height else NONE
+                if not flat:
+                    inner &= words[z - 1, y, w] if z else NONE
+                    inner &= words[z + 1, y, w] if z + 1 < depth else NONE
+                edge[z, y, w] = word & ~inner
+    return edge
+
+
+@kernel
+def places(words: Any) -> Any:
+    """Return (z, y, x) of the bits that are set, in C order."""
+    depth, height, width = words.shape
+    count = 0
+    for z in range(depth):
+        for y in range(height):
+            for w in range(width):
+                left = words[z, y, w]
+                while left:
+                    left &= left - ONE
+                    count += 1
+    found = np.empty((count, 3), np.int32)
+    count = 0
+    for z in range(depth):
+        for y in range(height):
+            for w in range(width):
+                left = words[z, y, w]
+                while left:
+                    found[count, 0], found[count, 1] = z, y
+                    found[count, 2] = w * 64 + np.int64(lowest_bit(left))
+                    left &= left - ONE
+                    count += 1
+    return found
+
+
+@kernel
+def codes(words: Any, corners: Any, flat: Any) -> Any:
+    """Return the codes of a bit mask's surface elements, in C order."""
+    found = np.empty(len(places(corners)), np.uint8)
+    clear = np.zeros(words.shape[2], np.uint64)
+    count = 0
+    for z in range(1 if flat else words.shape[0]):
+        for y in range(words.shape[1]):
+            rows = _around(words, clear, z, y, flat)
+            for w in range(words.shape[2]):
+                left = corners[z, y, w]
+                while left:
+                    bit = lowest_bit(left)
+                    left &= left - ONE
+                    found[count] = _code(rows, w, bit)
+                    count += 1
+    return found
+
+
+@kernel
+def distances(here: Any, others: Any, spacing_mm: Any) -> Any:
+    """Return how far each place (z, y, x) is from the nearest bit of a mask, in mm.
+
+    Plane by plane: the distances within one plane of the mask, exact along x and then, as the lower
+    envelope of parabolas, along y; then every place looks whether this plane is nearer than those
+    before. No map larger than a plane is held.
+    """
+    nearest = np.full(len(here), np.inf)
+    plane = np.empty((others.shape[1], others.shape[2] * 64))
+    for z in range(others.shape[0]):
+        if not _plane_distances(others[z], spacing_mm, plane):
+            continue
+        for i in range(len(here)):
+            away = (here[i, 0] - z) * spacing_mm[0]
+            if away * away < nearest[i]:
+                nearest[i] = min(nearest[i], away * away + plane[here[i, 1], here[i, 2]])
+    return np.sqrt(nearest)
+
+
+@kernel
+def _plane_distances(words: Any, spacing_mm: Any, plane: Any) -> Any:
+    """Write the squared distances to the bits of one plane; return whether it has any."""
+    height, width = plane.shape
+    any_row = False
+    rows = np.empty(height, np.int64)
+    for y in range(height):
+        any_row |= _row_distances(words[y], spacing_mm[2], plane[y])
+    if not any_row:
+        return False
+    count = 0
+    for y in range(height):
+        if plane[y, 0] < np.inf:
+            rows[count] = y
+            count += 1
+    hull = np.empty(height), np.empty(height, np.int64), np.empty(height + 1)
+    for x in range(width):
+        _envelope(plane[:, x], rows[:count], spacing_mm[1], hull)
+    return True
+
+
+@kernel
+def _row_distances(row: Any, spacing_mm: float, squared: Any) -> Any:
+    last: Any = -1
+    for w in range(len(row)):
+        left = row[w]
+        while left:
+            x = w * 64 + np.int64(lowest_bit(left))
+            left &= left - ONE
+            for i in range(0 if last < 0 else (last + x) // 2 + 1, x + 1):
+                away = (x - i) * spacing_mm
+                squared[i] = away * away
+            if last >= 0:
+                for i in range(last + 1, (last + x) // 2 + 1):
+                    away = (i - last) * spacing_mm
+                    squared[i] = away * away
+            last = x
+    for i in range(last + 1, len(squared)):
+        away = (i - last) * spacing_mm
+        squared[i] = away * away if last >= 0 else np.inf
+    return last >= 0
+
+
+@kernel
+def _envelope(column: Any, rows: Any, spacing_mm: float, hull: Any) -> None:
+    """Replace a column by the lower envelope of the parabolas that stand on some of its rows.
+
+    hull: room for the parabolas that make the envelope: value, row, and from where each is lowest.
+    """
+    values, stand, bounds = hull
+    top = -1
+    for y in rows:
+        at = y * spacing_mm
+        cut: Any = -np.inf
+        while top >= 0:
+            before = stand[top] * spacing_mm
+            rise = (column[y] - values[top]) + (at - before) * (at + before)
+            cut = rise / (2 * (at - before))
+            if cut > bounds[top]:
+                break
+            top -= 1
+        top += 1
+        stand[top], values[top] = y, column[y]
+        bounds[top] = cut if top else -np.inf
+    bounds[top + 1] = np.inf
+    place = 0
+    for y in range(len(column)):
+        at = y * spacing_mm
+        while bounds[place + 1] < at:
+            place += 1
+        before = stand[place] * spacing_mm
+        column[y] = values[place] + (at - before) * (at - before)
+
+
+def compile_all() -> None:
+    """Run every kernel on small maps of both dtypes, so that later jobs find them in the cache."""
+    for dtype in (np.uint8, np.uint16):
+        labels = np.zeros((3, 4, 8), dtype)
+        labels[1, 1:3, 2:5] = 1
+        box = tally(labels, np.zeros_like(labels)).box[0]
+        words = bits(labels, 1, box)
+    whole = runs(words)
+    components(whole, words.shape[1])
+    shape = (words.shape[0], words.shape[1], 64)
+    largest, extent = largest_component(whole, shape[1])
+    for open_beyond in (False, True):
+        deepest(largest, shape, radius=1, open_beyond=open_beyond)
+    cells = np.zeros((2, 3, 3), np.uint8)
+    mark_cells(largest, shape[1], extent[:3] - 1, cells)
+    within_cells(largest, shape[1], extent[:3] - 1, cells)
+    corners = surface(words, False)
+    close = near(corners, dilated(corners, 1), np.zeros((1, 3), np.int32))
+    count_codes(words, corners, close, False)
+    codes(words, corners, False)
+    distances(places(corners), border(words, False), (1.0, 1.0, 1.0))
+
+
+if __name__ == "__main__":
+    from segarena import masks  # noqa: PLW0406 - the cache has to know the kernels by this name
+
+    masks.compile_all()

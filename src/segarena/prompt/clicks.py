@@ -8,8 +8,8 @@ several; its voxels with the largest distance to the outside, found without a di
 both); one of them, in C order, drawn with numpy's legacy generator reseeded at every click.
 
 Above 60 million voxels in the padded crop the reference halves the crop before it measures
-distances. That branch is kept with its quirks: the halved cells depend on the parity of the padding,
-and boxes thinner than 8 voxels, padded by one, lose the rim of zeros on one or both sides.
+distances. That branch is kept with its quirks: the halved cells depend on the parity of the
+padding, and boxes thinner than 8 voxels, padded by one, lose the rim of zeros on one or both sides.
 """
 
 import functools
@@ -19,7 +19,6 @@ import numpy as np
 from segarena import masks
 
 Click = tuple[int, int, int, str]
-Runs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 LARGEST_VOLUME = 60_000_000
 """Voxels of the padded crop above which the reference halves it."""
@@ -44,14 +43,14 @@ def _click(
 ) -> Click | None:
     error = masks.bits(truth, label, box) ^ masks.bits(answer, label, box)
     shape = error.shape[0], error.shape[1], error.shape[2] * 64
-    rows, starts, stops, extent = masks.largest_component(*masks.runs(error), shape[1])
+    largest, extent = masks.largest_component(masks.runs(error), shape[1])
     size = extent[3:] - extent[:3]
     padding = np.maximum(size // 4, 1)
     if np.prod(size + 2 * padding) > LARGEST_VOLUME:
-        centres = _halved_centres((rows, starts, stops), shape, extent, padding)
+        centres = _halved_centres(largest, shape[1], extent, padding)
     else:
         radius = int((size.min() + 1) // 2)
-        centres = masks.deepest(rows, starts, stops, shape, radius=radius, open_beyond=False)
+        centres = masks.deepest(largest, shape, radius=radius, open_beyond=False)
     row, x = _drawn(centres, seed)
     z, y, x = (int(v) for v in (row // shape[1] + box[0], row % shape[1] + box[1], x + box[2]))
     return z, y, x, "fg" if truth[z, y, x] == label else "bg"
@@ -73,12 +72,12 @@ def _choice(count: int, seed: int) -> int:
 
 
 def _halved_centres(
-    runs: Runs, shape: tuple[int, int, int], extent: np.ndarray, padding: np.ndarray
+    largest: masks.Runs, height: int, extent: np.ndarray, padding: np.ndarray
 ) -> np.ndarray:
-    """Return (row, start, stop) of the voxels in the deepest cells of the halved crop, in C order."""
+    """Return (row, start, stop) of the voxels in the deepest cells of the halved crop."""
     size = extent[3:] - extent[:3]
     cells = np.zeros((size + 2 * padding + 1) // 2, np.uint8)
-    masks.mark_cells(*runs, shape[1], extent[:3] - padding, cells)
+    masks.mark_cells(largest, height, extent[:3] - padding, cells)
     if cells.all():
         depth = _depth_without_outside(cells)
         deep = (depth == depth.max()).astype(np.uint8)
@@ -87,11 +86,11 @@ def _halved_centres(
         words = masks.bits(cells, 1, everything)[:-1, :-1]
         rimmed = np.array(cells.shape)[padding > 1]
         radius = int(rimmed.min() + 1) // 2 if len(rimmed) else sum(cells.shape)
-        stretches = masks.deepest(*masks.runs(words), cells.shape, radius=radius, open_beyond=True)
+        stretches = masks.deepest(masks.runs(words), cells.shape, radius=radius, open_beyond=True)
         deep = np.zeros_like(cells)
         for row, start, stop in stretches:
             deep[row // cells.shape[1], row % cells.shape[1], start:stop] = 1
-    return masks.within_cells(*runs, shape[1], extent[:3] - padding, deep)
+    return masks.within_cells(largest, height, extent[:3] - padding, deep)
 
 
 def _depth_without_outside(cells: np.ndarray) -> np.ndarray:

@@ -5,38 +5,16 @@ and kept until the next label: masks as bits, cropped to where truth or answer h
 surfaces, and the distances between these.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from segarena import masks
 
-
-@dataclass(frozen=True)
-class Side:
-    """The mask of one side: bits, with a clear margin after its last voxel, and its surface.
-
-    flat: the map is a single slice, so the surface is the contours in it.
-    """
-
-    words: np.ndarray
-    flat: bool
-
-    @cached_property
-    def corners(self) -> np.ndarray:
-        """The bits of the voxel corners that hold a surface element."""
-        return masks.surface(self.words, self.flat)
-
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """How many surface elements there are of each of the 256 codes."""
-        return masks.count_codes(self.words, self.corners, self.flat)
-
-    def codes_at(self, corners: np.ndarray) -> np.ndarray:
-        """Return how many elements of each code lie at the given corners."""
-        return masks.count_codes(self.words, corners, self.flat)
+Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -44,36 +22,17 @@ class Pair:
     """One label in truth and answer.
 
     maps: truth and answer as the kernels take them. box: where either has the label, (z, y, x) of
-    the first voxel and of the one after the last.
+    the first voxel and of the one after the last. kept: what is costly and was already made.
     """
 
     label: int
     maps: tuple[np.ndarray, np.ndarray]
     box: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
     truth_voxels: int
     answer_voxels: int
     common_voxels: int
-
-    @property
-    def crop(self) -> tuple[slice, slice, slice]:
-        """The box as slices."""
-        low, high = self.box[:3], self.box[3:]
-        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-
-    @cached_property
-    def truth_mask(self) -> np.ndarray:
-        """The truth's mask within the box, bool."""
-        return self.maps[0][self.crop] == self.label
-
-    @cached_property
-    def answer_mask(self) -> np.ndarray:
-        """The answer's mask within the box, bool."""
-        return self.maps[1][self.crop] == self.label
-
-    def sides(self, dimensions: int) -> tuple[Side, Side]:
-        """Return the truth's side and the answer's, seen in 2 or 3 dimensions."""
-        return self._flat_sides if dimensions == 2 else self._solid_sides
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def dimensions(self) -> int:
@@ -81,26 +40,33 @@ class Pair:
         return 2 if self.maps[0].shape[0] == 1 else 3
 
     @cached_property
+    def masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both masks, bool, within the box and with a margin of one voxel outside: truth, answer.
+
+        A single slice has no margin above and below.
+        """
+        low, high = self.box[:3], self.box[3:]
+        crop = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        margin = [(1, 1) if self.dimensions == 3 else (0, 0), (1, 1), (1, 1)]
+        truth, answer = (np.pad(labels[crop] == self.label, margin) for labels in self.maps)
+        return truth, answer
+
+    @cached_property
     def words(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both masks within the box as bits: truth, answer."""
+        """Both masks within the box as bits, with a clear margin after the last voxel."""
         truth, answer = self.maps
         return masks.bits(truth, self.label, self.box), masks.bits(answer, self.label, self.box)
 
-    @cached_property
-    def _solid_sides(self) -> tuple[Side, Side]:
-        return Side(self.words[0], False), Side(self.words[1], False)
-
-    @cached_property
-    def _flat_sides(self) -> tuple[Side, Side]:
-        return Side(self.words[0], True), Side(self.words[1], True)
-
 
 def pairs(
-    truth: np.ndarray, answer: np.ndarray, spacing_mm: tuple[float, float, float]
+    truth: np.ndarray,
+    answer: np.ndarray,
+    spacing_mm: Spacing,
+    labels: Sequence[int] | None = None,
 ) -> Iterator[Pair]:
-    """Yield a pair for each label of the truth, sorted."""
+    """Yield a pair for each label, those of the truth (sorted) unless others are given."""
     maps = masks.comparable(truth, answer)
-    counted = masks.tally(*maps)
+    counted = masks.tally(*maps, labels)
     for row, label in enumerate(counted.labels):
         yield Pair(
             int(label),
