@@ -20,7 +20,6 @@ from segarena.prompt.scribbles import (
     clicks,
     draw,
     from_file,
-    jittered_box,
     scribbles,
     unbroken,
 )
@@ -433,44 +432,6 @@ def test_clicks_have_the_form_of_scribbles():
     assert all(gts[tuple(v)] == 7 for v in said["fg"])
     assert all(gts[tuple(v)] == 0 and v[0] == 1 for v in said["bg"])
     assert {type(c) for voxel in said["fg"] + said["bg"] for c in voxel} == {int}
-
-
-BOX = {
-    "z_min": 1,
-    "z_max": 3,
-    "z_mid": 2,
-    "z_mid_x_min": 30,
-    "z_mid_y_min": 40,
-    "z_mid_x_max": 50,
-    "z_mid_y_max": 60,
-}
-
-
-def test_each_side_of_a_box_moves_outwards_by_up_to_the_jitter():
-    """All of 0 to 20 pixels occur on every side, and the slices stay."""
-    rng = np.random.default_rng(0)
-    boxes = [jittered_box(BOX, (5, 200, 200), rng) for _ in range(2000)]
-    for key, outwards in (("x_min", -1), ("y_min", -1), ("x_max", 1), ("y_max", 1)):
-        moved = {(box[f"z_mid_{key}"] - BOX[f"z_mid_{key}"]) * outwards for box in boxes}
-        assert moved == set(range(21))
-    for key in ("z_min", "z_max", "z_mid"):
-        assert {box[key] for box in boxes} == {BOX[key]}
-
-
-def test_a_box_stays_in_the_image():
-    """A side at the border of the image goes no further."""
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        box = jittered_box(BOX, (5, 62, 52), rng, max_px=100)
-        assert 0 <= box["z_mid_x_min"] <= 30
-        assert 0 <= box["z_mid_y_min"] <= 40
-        assert 50 <= box["z_mid_x_max"] <= 51
-        assert 60 <= box["z_mid_y_max"] <= 61
-
-
-def test_a_jitter_of_zero_leaves_the_box():
-    """No jitter, no change."""
-    assert jittered_box(BOX, (5, 200, 200), np.random.default_rng(0), max_px=0) == BOX
 
 
 @pytest.mark.parametrize("path", sorted(SCRIBBLES.glob("*.npz")), ids=lambda p: p.stem)

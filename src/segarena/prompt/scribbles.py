@@ -1,4 +1,4 @@
-"""The user of ScribblePrompt: scribbles, clicks and boxes on the truth, then on the errors.
+"""The user of ScribblePrompt: scribbles and clicks on the truth, then on the errors.
 
 After Wong, Rakic, Guttag and Dalca, ScribblePrompt, ECCV 2024 (arXiv:2312.07381), whose ranges are
 the constants below. Everything random is drawn first (`draw`), can be recorded, and is then applied
@@ -8,7 +8,8 @@ Smooth noise fields are too large to record; their seeds are drawn instead.
 Where the published code makes what no hand draws, the hand was followed (docs/protocols.md): a
 stroke is warped by moving its pixels and joining again those that were neighbours, because warping
 it as an image tears a line of one pixel's width apart; a centre line is also broken where it
-branches; pieces too short to be a stroke are dropped; and a limit keeps the longest strokes.
+branches; less is broken out; pieces too short to be a stroke are dropped; and a limit keeps the
+longest strokes.
 
 In a volume the user works in slices: in the one with the most voxels of the region he corrects
 (the lowest of equal ones), or in all of them.
@@ -21,7 +22,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from segarena.case import Box
 from segarena.errors import CaseError
 from segarena.prompt.seed import generator
 
@@ -34,6 +34,7 @@ LINES = (1, 3)
 BLUR_SIGMA_PX = (5.0, 20.0)
 SMOOTHING_PX = (4.0, 16.0)
 WARP_SIZE_PX = (1.0, 6.0)
+BREAK_BELOW = -0.5
 SHORTEST_PX = 16
 ALIKE: Mapping[str, float] = {"line": 1, "centerline": 1, "contour": 1}
 
@@ -94,7 +95,7 @@ def apply(mask: np.ndarray, stroke: Stroke, *, max_pixels: int | None = None) ->
     scribble = unbroken(mask, stroke)
     if stroke.kind != "line":
         noise = _smooth_noise(mask.shape, stroke.break_smoothing_px, stroke.break_seed)
-        kept = noise > 0
+        kept = noise > BREAK_BELOW
         if stroke.kind == "centerline":
             kept &= ~_branches(scribble)
         scribble = _unless_empty(scribble & kept, scribble)
@@ -206,24 +207,6 @@ def click_pixels(
         away = np.hypot(*(candidates[1:] - candidates[0]).T) >= min_distance_px
         candidates = candidates[1:][away]
     return chosen
-
-
-def jittered_box(
-    box: Box, shape: tuple[int, int, int], rng: np.random.Generator, *, max_px: int = 20
-) -> Box:
-    """Return a box with each in-plane side moved outwards by 0 to `max_px` pixels.
-
-    The four sides are drawn apart from each other; none leaves an image of `shape` (D, H, W). The
-    slices of the box stay.
-    """
-    left, upper, right, lower = (int(v) for v in rng.integers(0, max_px, size=4, endpoint=True))
-    return {
-        **box,
-        "z_mid_x_min": max(0, box["z_mid_x_min"] - left),
-        "z_mid_y_min": max(0, box["z_mid_y_min"] - upper),
-        "z_mid_x_max": min(shape[2] - 1, box["z_mid_x_max"] + right),
-        "z_mid_y_max": min(shape[1] - 1, box["z_mid_y_max"] + lower),
-    }
 
 
 def from_file(
