@@ -3,7 +3,7 @@
     python benchmarks/scribbles.py sheet.png
 
 Left the three annotators, right one simulated user per kind and two with the mix of the protocol.
-What people drew was drawn with a pen of some seven pixels; the simulated strokes, one pixel wide,
+What people drew was drawn with a pen of some five pixels; the simulated strokes, one pixel wide,
 are widened to that pen for the eye alone. Foreground is green, background red, the outline of the
 label yellow.
 """
@@ -21,7 +21,7 @@ from scipy import ndimage
 from segarena.prompt.scribbles import ALIKE, from_file, scribbles
 
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "scribbles"
-PEN_RADIUS_PX = 2.6
+PEN_RADIUS_PX = 2.0
 MAX_VOXELS = 500
 
 

@@ -8,7 +8,7 @@ is played here in a volume, per label.
 "Exact" means that squared distances in voxels are compared as whole numbers: scipy's transform is
 the correctly rounded root of such a number, so equal depths are equal and different ones differ.
 The published script takes OpenCV's single-precision roots, which merge neighbouring depths only
-beyond some 1400 voxels; up to there the two rules name the same click.
+beyond some 2000 voxels; up to there the two rules name the same click.
 
 Only the bounding box of an error is transformed: all around it is no error, and beyond the border
 of the image counts as none either, so the depths are those of the whole image.

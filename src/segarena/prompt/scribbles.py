@@ -130,7 +130,7 @@ def scribbles(
 
     `gts`, `segs`: label maps (D, H, W). Without an answer yet (`segs` None) foreground is drawn on
     the truth and background around it in the same slices; afterwards foreground on what was missed
-    and background on what was wrongly added. `max_voxels`: at most so many per stroke.
+    and background on what was wrongly added. `max_voxels`: at most so many per region and slice.
 
     Two lists in the order of the sorted labels: {'fg': [[z, y, x], ...], 'bg': [...]}, sorted, or
     None where nothing is wrong; and the parameters {'fg': [{'z': ..., 'kind': ...}], 'bg': ...}.
