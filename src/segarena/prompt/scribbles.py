@@ -15,7 +15,7 @@ In a volume the user works in slices: in the one with the most voxels of the reg
 (the lowest of equal ones), or in all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segarena.errors import CaseError
+from segarena.prompt.ritm import Box, label_boxes
 from segarena.prompt.seed import generator
 
 Kind = Literal["line", "centerline", "contour"]
@@ -137,11 +138,11 @@ def scribbles(
     """
     said: list[Said | None] = []
     drawn: list[dict[str, list[dict[str, Any]]]] = []
-    for label in _labels(gts):
+    for label, box in label_boxes(gts, segs).items():
         rng = generator(seed, case, label, interaction, repetition)
         voxels: Said = {"fg": [], "bg": []}
         record: dict[str, list[dict[str, Any]]] = {"fg": [], "bg": []}
-        for sign, z, mask in _planes(gts == label, None if segs is None else segs == label, slices):
+        for sign, z, mask in _planes(gts, segs, label, box, slices):
             stroke = draw(mask, rng, mix)
             pixels = np.argwhere(apply(mask, stroke, max_pixels=max_voxels)).tolist()
             voxels[sign] += [[z, y, x] for y, x in pixels]
@@ -170,10 +171,10 @@ def clicks(
     away from those already clicked.
     """
     said: list[Said | None] = []
-    for label in _labels(gts):
+    for label, box in label_boxes(gts, segs).items():
         rng = generator(seed, case, label, interaction, repetition)
         voxels: Said = {"fg": [], "bg": []}
-        for sign, z, mask in _planes(gts == label, None if segs is None else segs == label, slices):
+        for sign, z, mask in _planes(gts, segs, label, box, slices):
             pixels = click_pixels(mask, rng, rule, count=count, min_distance_px=min_distance_px)
             voxels[sign] += [[z, y, x] for y, x in pixels]
         said.append(voxels if voxels["fg"] or voxels["bg"] else None)
@@ -240,25 +241,22 @@ def from_file(
     ]
 
 
-def _labels(gts: np.ndarray) -> list[int]:
-    return [int(v) for v in np.unique(gts) if v != 0]
-
-
 def _planes(
-    truth: np.ndarray, answer: np.ndarray | None, slices: Slices
-) -> list[tuple[str, int, np.ndarray]]:
-    """Return (sign, z, mask) for each region and slice that the user works in, none empty."""
-    if answer is None:
-        regions = [("fg", truth, truth), ("bg", ~truth, truth)]
-    else:
-        missed, added = truth & ~answer, answer & ~truth
-        regions = [("fg", missed, missed), ("bg", added, added)]
-    return [
-        (sign, z, region[z])
-        for sign, region, where in regions
-        for z in _slices(where, slices)
-        if region[z].any()
-    ]
+    gts: np.ndarray, segs: np.ndarray | None, label: int, box: Box, slices: Slices
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield (sign, z, mask) for each region and slice that the user works in, none empty."""
+    truth = gts[box] == label
+    answer = np.zeros_like(truth) if segs is None else segs[box] == label
+    missed = truth & ~answer
+    around = missed if segs is None else answer & ~truth
+    for sign, region in (("fg", missed), ("bg", around)):
+        for z in _slices(region, slices):
+            plane = np.zeros(gts.shape[1:], bool)
+            plane[box[1:]] = region[z]
+            if sign == "bg" and segs is None:
+                plane = ~plane
+            if plane.any():
+                yield sign, z + box[0].start, plane
 
 
 def _slices(region: np.ndarray, slices: Slices) -> list[int]:
