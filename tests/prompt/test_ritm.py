@@ -131,6 +131,31 @@ def test_a_volume_is_clicked_at_the_deepest_voxel_by_brute_force(masks):
     assert ritm_click(truth, answer, []) == expected
 
 
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(
+    maps=hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6).flatmap(
+        lambda shape: st.tuples(
+            hnp.arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 2, 5, 9])),
+            hnp.arrays(np.uint8, shape, elements=st.sampled_from([0, 2, 5, 200])),
+        )
+    )
+)
+def test_each_label_is_played_as_if_it_were_alone(maps):
+    """Working on the box of a label changes no click of a series, in images as in volumes."""
+    gts, segs = maps
+    labels = [label for label in (2, 5, 9) if (gts == label).any()]
+    said = [{"fg": [], "bg": []} for _ in labels]
+    for _ in range(3):
+        expected = [
+            ritm_click(gts == label, segs == label, clicks["fg"] + clicks["bg"])
+            for label, clicks in zip(labels, said, strict=True)
+        ]
+        assert ritm(gts, segs, said) == expected
+        for clicks, click in zip(said, expected, strict=True):
+            if click is not None:
+                clicks[click[3]].append(list(click[:3]))
+
+
 def test_the_first_of_equally_deep_pixels_in_row_major_order_is_clicked():
     """A square of even side has four deepest pixels; the upper left one is clicked."""
     truth = np.zeros((1, 8, 8), bool)
