@@ -20,7 +20,7 @@ from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
-from segarena.predict.runners.watch import check_room, gib
+from segarena.predict.runners.watch import check_room, readable
 
 Record = dict[str, Any]
 
@@ -67,7 +67,7 @@ def answer(
     previous = read_answer(previous_npz) if previous_npz else None
     used = read_json(previous_npz.with_suffix(".json"))["case_seconds"] if previous_npz else 0.0
     shape = image_shape(image_npz)
-    limits = _limits(rules, len(said["labels"]), used)
+    limits = limits_of(rules, len(said["labels"]), used)
     segs, record, printed = None, _not_run(image, said, limits), ""
     if record is None:
         before = np.zeros(shape, np.uint8) if previous is None else previous
@@ -158,7 +158,7 @@ def _judged(
     status, message = failure
     # A child may be killed for its memory under a shell that ends with 0 all the same.
     if outcome.out_of_memory and status in {"crashed", "no_answer", "bad_answer"}:
-        memory = f"needed more memory than the limit of {gib(limits.memory_bytes)}"
+        memory = f"needed more memory than the limit of {readable(limits.memory_bytes)}"
         return None, "out_of_memory", f"{memory} ({message})"
     return segs, status, message
 
@@ -233,7 +233,7 @@ def _fallback(
     return previous
 
 
-def _limits(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits:
+def limits_of(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits:
     """Return the limits of the next call, given the seconds that the case has used already."""
     time = rules["time"]
     seconds = time["seconds_per_label"] * max(labels, 1)

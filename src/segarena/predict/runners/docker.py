@@ -31,7 +31,7 @@ import urllib3.exceptions
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.predict.image import image_of_archive, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome
-from segarena.predict.runners.watch import check_room, excess, gib, memory_of, use
+from segarena.predict.runners.watch import check_room, excess, readable, memory_of, use
 from segarena.provenance import folder_digest
 
 LABEL = "segarena"
@@ -240,7 +240,13 @@ class DockerRunner:
         folders = {str(Path(path).parent) for path in changes}
         elsewhere = {"/tmp", "/dev", "/proc", "/sys", *(mount["Target"] for mount in mounts)}
         prefixes = tuple(f"{folder}/" for folder in elsewhere)
-        files = (p for p in changes if p not in folders and not f"{p}/".startswith(prefixes))
+        files = (
+            path
+            for path in changes
+            if path not in folders
+            and not f"{path}/".startswith(prefixes)
+            and not path.endswith("/docker-init")  # the engine's own
+        )
         return tuple(sorted(files)[:100])
 
     def _make_readable(self, container: str, outputs: Path) -> None:
@@ -338,7 +344,7 @@ class _Watch:
 
     def _excess(self) -> str:
         if self.printed.size > self.limits.printed_bytes:
-            return f"more than {gib(self.limits.printed_bytes)} printed"
+            return f"more than {readable(self.limits.printed_bytes)} printed"
         too_much = excess(self.outputs, self.limits)
         if too_much or time.monotonic() < self._next_disk_look:
             return too_much
@@ -349,7 +355,9 @@ class _Watch:
         for volume in self._volumes:
             size += use(volume, most_files=_MOST_VOLUME_FILES, most_bytes=most)[1]
         if size > most:
-            return f"more than {gib(self.limits.disk_bytes)} written beside /tmp and the outputs"
+            return (
+                f"more than {readable(self.limits.disk_bytes)} written beside /tmp and the outputs"
+            )
         return ""
 
 

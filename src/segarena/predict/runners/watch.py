@@ -21,7 +21,7 @@ def excess(outputs: Path, limits: Limits) -> str:
     if files > limits.output_files:
         return f"more than {limits.output_files:,} files in the outputs folder"
     if size > limits.output_bytes:
-        return f"more than {gib(limits.output_bytes)} in the outputs folder"
+        return f"more than {readable(limits.output_bytes)} in the outputs folder"
     return ""
 
 
@@ -53,14 +53,14 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise EngineError(
-            f"{folder}: only {gib(free)} of the disk are free, {gib(needed_bytes)} are needed; "
+            f"{folder}: only {readable(free)} of the disk are free, {readable(needed_bytes)} are needed; "
             "make room, run again"
         )
 
 
-def gib(size: int) -> str:
+def readable(size: float) -> str:
     """Return a size in bytes for people."""
-    return f"{size / GIB:.3g} GiB"
+    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
 
 
 def memory_of(pid: int, name: str) -> Callable[[], int | None]:
