@@ -39,6 +39,10 @@ KEPT = Path("segarena-check")
 # What a program prints when it goes wrong, and what its author can do about it.
 CURES = (
     (
+        r"can't create ([^:\n]+): Read-only file system",
+        "writes to {0}, which is read-only at run time: move it to /tmp",
+    ),
+    (
         r"Read-only file system: '?([^'\n]+)",
         "writes to {0} at run time: move it to /tmp, or do it when the image is built",
     ),
@@ -72,11 +76,11 @@ CURES = (
         "needs a GPU, which this check did not have: check where there is one, or use the CPU",
     ),
     (
-        r"exec [Ff]ormat error",
+        r"[Ee]xec format error",
         "holds programs for another kind of processor: build with --platform linux/amd64",
     ),
     (
-        r"(?:can't open|cannot open) '?predict\.sh",
+        r"(?:can't open|cannot open) '?predict\.sh|predict\.sh: No such file",
         "has no /workspace/predict.sh: copy it there in the Dockerfile",
     ),
     (
@@ -84,7 +88,7 @@ CURES = (
         "calls {0}, which the image does not have: install it",
     ),
     (
-        r"KeyError: '?(boxes|clicks|clicks_order|prev_pred)|(boxes|clicks|prev_pred) is not a file",
+        r"KeyError: '?(?:boxes|clicks|clicks_order|prev_pred)",
         "takes it that every input has boxes, clicks and prev_pred: ask for each with `in`",
     ),
 )
@@ -267,7 +271,7 @@ def _judge(report: Report, protocol: Protocol) -> None:
     report.findings.append(Finding("answers", not failed, f"{good} of {len(asked)} are usable"))
     told = set()
     for call in failed:
-        cure = _cure(call)
+        cure = cure_of(call)
         if cure not in told:
             told.add(cure)
             where = f"{call['case']}, interaction {call['interaction']}"
@@ -284,7 +288,8 @@ def _judge(report: Report, protocol: Protocol) -> None:
         report.findings.append(Finding("beside its code", True, detail, cure))
 
 
-def _cure(call: dict[str, Any]) -> str:
+def cure_of(call: dict[str, Any]) -> str:
+    """Return what the author can do about a call that failed, from what it printed."""
     printed = f"{call['message']}\n{call['printed']}"
     for pattern, cure in CURES:
         found = re.search(pattern, printed)

@@ -31,7 +31,7 @@ import urllib3.exceptions
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.predict.image import image_of_archive, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome
-from segarena.predict.runners.watch import check_room, excess, readable, memory_of, use
+from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
 from segarena.provenance import folder_digest
 
 LABEL = "segarena"

@@ -53,7 +53,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise EngineError(
-            f"{folder}: only {readable(free)} of the disk are free, {readable(needed_bytes)} are needed; "
+            f"{folder}: the disk has {readable(free)} left, {readable(needed_bytes)} are needed; "
             "make room, run again"
         )
 
