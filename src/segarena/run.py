@@ -31,6 +31,13 @@ def refused() -> Iterator[None]:
         sys.exit(f"segarena: {error}")
 
 
+def let_scripts_find(source: str) -> None:
+    """Let scripts, which run as processes of their own, import the package, installed or not."""
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
+
+
 def begin() -> None:
     """Take the folder's lock before the first job; ends the run when another one holds it."""
     with refused():

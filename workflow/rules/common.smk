@@ -10,10 +10,6 @@ from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
-# Scripts run as processes of their own and find the package this way, installed or not.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
-)
 
 from segarena import run
 from segarena.config import read
@@ -26,6 +22,7 @@ if not config:
     configfile: "config/config.yaml"
 
 
+run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
 
@@ -55,6 +52,65 @@ def case_of(wildcards):
 def protocol_of(wildcards):
     """Return the protocol of a job."""
     return ARENA.protocols[wildcards.protocol]
+
+
+def prepare_input(wildcards):
+    case = case_of(wildcards)
+    return {"image_file": case.image, "label_file": case.label}
+
+
+def prepare_values(wildcards):
+    case = case_of(wildcards)
+    return {
+        "modality": case.modality,
+        "window": case.window,
+        "box": case.box,
+        "seed": ARENA.seed,
+    }
+
+
+def answers_of(wildcards):
+    return expand(
+        rules.predict.output.answer, k=interactions(wildcards.protocol), **wildcards
+    )
+
+
+def records_of(wildcards):
+    return expand(
+        rules.predict.output.record,
+        k=interactions(wildcards.protocol),
+        case=ARENA.cases,
+        **wildcards,
+    )
+
+
+def case_scores_of(wildcards):
+    return expand(rules.score.output, case=ARENA.cases, **wildcards)
+
+
+def metrics_values(wildcards):
+    protocol = protocol_of(wildcards)
+    return {
+        key: protocol[key] for key in ("name", "version", "metrics", "series", "time")
+    }
+
+
+def metric_list(wildcards):
+    return protocol_of(wildcards)["metrics"]
+
+
+def tables_of(wildcards):
+    return expand(rules.metrics.output.table, submission=ARENA.submissions, **wildcards)
+
+
+def ranked_protocol(wildcards):
+    protocol = protocol_of(wildcards)
+    return {key: protocol[key] for key in ("name", "version", "seed", "ranking")}
+
+
+def case_groups():
+    """Return what the sheet says of each case beyond what prepare needs, by case."""
+    return {name: case.described for name, case in ARENA.cases.items()}
 
 
 onstart:
