@@ -43,6 +43,8 @@ class Config:
     runtime: str
     base_image: str
     seed: int
+    jobs: str
+    gpus: int
 
 
 def read(config: dict[str, Any], source: str = "config") -> Config:
@@ -67,6 +69,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         runtime=values["runtime"],
         base_image=values["base_image"],
         seed=values["seed"],
+        jobs=values["jobs"],
+        gpus=values["gpus"],
     )
 
 

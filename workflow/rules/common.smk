@@ -57,8 +57,32 @@ def protocol_of(wildcards):
     return ARENA.protocols[wildcards.protocol]
 
 
+def prompt_steps(protocol):
+    """Return what the prompt stage needs to know at each interaction."""
+    head = {
+        "protocol": protocol["name"],
+        "version": protocol["version"],
+        "seed": protocol["seed"],
+    }
+    return [{**head, "step": step} for step in steps(protocol)]
+
+
+def predict_part(protocol):
+    """Return all but the files that an answer depends on."""
+    keys = ("name", "version", "on_failure", "time", "limits")
+    rules_of_play = {key: protocol[key] for key in keys}
+    return {
+        "rules": rules_of_play,
+        "gpu": ARENA.gpus > 0,
+        "code": code("predict.py"),
+    }
+
+
 onstart:
-    run.begin()
+    run.begin(gpus=ARENA.gpus, cluster=not workflow.local_exec)
+    if ARENA.gpus and workflow.local_exec:
+        # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
+        workflow.register_resource("gpu", ARENA.gpus)
 
 
 onerror:

@@ -1,9 +1,10 @@
-"""predict: a submission is loaded once, then answers one interaction a job.
+"""predict: a submission is loaded once, then answers one interaction a job, or all in one job.
 
 Input: the archives or folders under `submissions`, the prepared image, what the user has said.
 Output: results/predict/{submission}/image.json (what the submission is), and
 results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force after interaction k)
-with {k}.json (how it went).
+with {k}.json (how it went). With `jobs: session` one job plays all interactions of a submission on a
+case in turn; it takes the place of prompt and predict and writes the same files.
 """
 
 CACHE = Path(".snakemake/segarena/archives.json")
@@ -24,12 +25,27 @@ def previous_answer(wildcards):
     return rules.predict.output.answer.format(**{**wildcards, "k": before})
 
 
-def predict_rules(wildcards):
-    protocol = protocol_of(wildcards)
-    return {
-        key: protocol[key]
-        for key in ("name", "version", "on_failure", "time", "limits")
-    }
+def predict_values(wildcards):
+    return predict_part(protocol_of(wildcards))
+
+
+def session_files(protocol):
+    """Return all files of a session, interaction by interaction: said, answer, record."""
+    kinds = rules.prompt.output[0], rules.predict.output.answer, rules.predict.output.record
+    return [
+        path.replace("{protocol}", protocol).replace("{k}", str(k))
+        for k in interactions(protocol)
+        for path in kinds
+    ]
+
+
+def name_session(protocol):
+    """Return the name of a protocol's session rule, which takes what a profile says of `session`."""
+    name = f"session_{protocol}"
+    asked = workflow.resource_settings._parsed_overwrite_resources
+    if "session" in asked:
+        asked.setdefault(name, asked["session"])
+    return name
 
 
 # The archive is `ancient`: what counts is its content, which `sha256` stands for.
@@ -64,9 +80,41 @@ rule predict:
     log:
         "results/logs/predict/{protocol}/{submission}/{case}/{k}.log",
     params:
-        rules=predict_rules,
-        code=code("predict.py"),
+        values=predict_values,
+    resources:
+        gpu=int(ARENA.gpus > 0),
     message:
         "{wildcards.protocol}: {wildcards.submission} answers on {wildcards.case}, interaction {wildcards.k}"
     script:
         "../scripts/predict.py"
+
+
+# A rule a protocol, since each has its own number of interactions.
+for _protocol in ARENA.protocols.values() if ARENA.jobs == "session" else []:
+
+    rule:
+        name:
+            name_session(_protocol["name"])
+        input:
+            submission=rules.image.output[0],
+            image=rules.prepare.output.image,
+            truth=rules.prepare.output.truth,
+            gate=ancient(rules.cases.output[0]),
+        output:
+            session_files(_protocol["name"]),
+        log:
+            "results/logs/predict/"
+            + _protocol["name"]
+            + "/{submission}/{case}/session.log",
+        params:
+            steps=prompt_steps(_protocol),
+            values=predict_part(_protocol),
+            code=[code("prompt.py"), code("session.py")],
+        resources:
+            gpu=int(ARENA.gpus > 0),
+        message:
+            "{wildcards.submission} plays all interactions on {wildcards.case}"
+        script:
+            "../scripts/session.py"
+
+    workflow.ruleorder(f"session_{_protocol['name']}", "predict", "prompt")

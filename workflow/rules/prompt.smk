@@ -17,13 +17,7 @@ def prompt_input(wildcards):
 
 
 def prompt_values(wildcards):
-    protocol = protocol_of(wildcards)
-    return {
-        "protocol": protocol["name"],
-        "version": protocol["version"],
-        "seed": protocol["seed"],
-        "step": steps(protocol)[int(wildcards.k) - 1],
-    }
+    return prompt_steps(protocol_of(wildcards))[int(wildcards.k) - 1]
 
 
 rule prompt:
