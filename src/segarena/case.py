@@ -55,18 +55,34 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a slice case lies in the volume that it was cut from.
+
+    shape: the volume's (D, H, W). axis: 0, 1 or 2, the axis that the slice is across. index: the
+    slice along it. A slice that is larger or smaller than the volume's was padded to a square,
+    centred, and resized.
+    """
+
+    shape: tuple[int, int, int]
+    axis: int
+    index: int
+
+
+@dataclass(frozen=True)
 class Truth:
     """The label map of a case: unsigned integers (D, H, W), 0 is background.
 
         `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
     takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
     goes back to NIfTI. They are None where the case came from files that have no such thing.
+    `place` is None unless the case is a slice; affine and header are then the whole volume's.
     """
 
     gts: np.ndarray
     label_ids: dict[int, int] | None = None
     affine: np.ndarray | None = None
     nifti_header: bytes | None = None
+    place: Place | None = None
 
     @property
     def labels(self) -> list[int]:
@@ -117,6 +133,9 @@ def write_truth(path: str | Path, truth: Truth) -> None:
         arrays["affine"] = np.asarray(truth.affine, np.float64)
     if truth.nifti_header is not None:
         arrays["nifti_header"] = np.frombuffer(truth.nifti_header, np.uint8)
+    if truth.place is not None:
+        place = truth.place
+        arrays["place"] = np.array([*place.shape, place.axis, place.index], np.int64)
     write_npz(path, arrays)
 
 
@@ -137,11 +156,13 @@ def read_truth(path: str | Path) -> Truth:
         ids = _read_optional(archive, "label_ids", path)
         affine = _read_optional(archive, "affine", path)
         header = _read_optional(archive, "nifti_header", path)
+        place = _read_optional(archive, "place", path)
     return Truth(
         gts,
         None if ids is None else {int(label): int(original) for label, original in ids},
         affine,
         None if header is None else header.tobytes(),
+        None if place is None else _place(place.tolist()),
     )
 
 
@@ -204,6 +225,11 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndar
             return npy.read_array(member, allow_pickle=False)
     except _UNREADABLE as error:
         raise CaseError(f"{path}: key {key!r} cannot be read ({error})") from error
+
+
+def _place(numbers: list[int]) -> Place:
+    depth, height, width, axis, index = numbers
+    return Place((depth, height, width), axis, index)
 
 
 def _read_optional(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndarray | None:

@@ -51,6 +51,14 @@ def test_pairs_of_one_name_are_cases_in_order_of_name(tmp_path):
     assert list(find_cases(images, labels)) == ["a.x-1__2", "b"]
 
 
+def test_capital_endings_are_endings(tmp_path, pair):
+    """Endings are known in capitals too, as some systems write them."""
+    image = pair.image.rename(pair.images / "Case.NII.GZ")
+    label = pair.label.rename(pair.labels / "Case.nii.gz")
+    assert find_cases(pair.images, pair.labels) == {"Case": (image, label)}
+    assert check_case(image, label) == []
+
+
 def test_all_bad_names_and_missing_partners_are_told_at_once(tmp_path):
     """Each file that cannot be paired has its own line, with the file and the reason."""
     images, labels = tmp_path / "i", tmp_path / "l"
@@ -64,7 +72,7 @@ def test_all_bad_names_and_missing_partners_are_told_at_once(tmp_path):
         f"{images}/-flag.nii: rename it",
         f"{images}/two.nii.gz: two.nii is the same case",
         f"{images}/with space.nii: rename it",
-        f"{labels}/kinds.nii.gz: its image is {images}/kinds.npz",
+        f"{labels}/kinds.nii.gz: its image is kinds.npz",
         f"{images}/lonely.nii.gz: no label map named lonely",
         f"{labels}/truth_only.nii: no image named truth_only",
     ]
@@ -77,10 +85,24 @@ def test_an_empty_and_a_missing_folder_are_told(tmp_path):
     (tmp_path / "i").mkdir()
     with pytest.raises(ConfigError) as raised:
         find_cases(tmp_path / "i", tmp_path / "l")
+    endings = "*.nii.gz, *.nii, *.npz, *.png, *.jpg, *.jpeg"
     assert str(raised.value).splitlines() == [
-        f"cases.images: {tmp_path}/i holds no file named *.nii.gz, *.nii, *.npz",
+        f"cases.images: {tmp_path}/i holds no case named {endings}",
         f"cases.labels: {tmp_path}/l is not a folder",
     ]
+
+
+def test_pictures_pair_with_png_label_maps(tmp_path):
+    """A JPEG or PNG image has a PNG of labels; a JPEG of labels is refused."""
+    images, labels = tmp_path / "i", tmp_path / "l"
+    touched(images / "a.jpg", labels / "a.png", images / "b.png", labels / "b.png")
+    assert list(find_cases(images, labels)) == ["a", "b"]
+    touched(images / "c.png", labels / "c.jpeg", images / "d.png", labels / "d.nii.gz")
+    with pytest.raises(ConfigError) as raised:
+        find_cases(images, labels)
+    lossy, mixed = str(raised.value).splitlines()
+    assert lossy.startswith(f"{labels}/c.jpeg: JPEG changes values")
+    assert mixed.startswith(f"{labels}/d.nii.gz: its image is d.png")
 
 
 # What a pair becomes
@@ -390,6 +412,12 @@ def test_an_affine_that_differs_is_refused_with_the_distance(pair, change):
         assert "a corner 5 mm from" in line
 
 
+def test_codes_zero_in_one_of_the_two_are_refused(pair):
+    """Without a form in one file nobody knows whether the two lie in the same place."""
+    pair.write_image(sform_code=0, qform_code=0)
+    assert refusal(pair).endswith("(only one of the two has a form code)")
+
+
 @pytest.mark.parametrize("factor", [0.999, 0.5])
 def test_fractions_are_no_labels(pair, factor):
     """Labels between integers come from resampling; the line says so."""
@@ -429,13 +457,20 @@ def test_voxels_that_are_no_numbers_are_refused(pair, which, value):
 def test_a_colour_label_map_is_refused(pair):
     """RGB is a picture of labels, not a label map."""
     pair.write_label(np.zeros(pair.label_data.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]))
-    assert refusal(pair).startswith(f"{pair.label}: a label map holds one integer a voxel")
+    assert refusal(pair).startswith(f"{pair.label}: colours or other values")
 
 
 def test_one_file_as_image_and_label_is_refused(pair):
     """The same file on both sides is a mistake in the folders."""
     pair.label = pair.image
     assert "is given as image and as label map" in refusal(pair)
+
+
+def test_a_file_of_another_type_is_refused(pair):
+    """A file that is named otherwise is told to be no NIfTI file."""
+    pair.image = pair.images / "case.mha"
+    pair.image.write_bytes(b"ObjectType = Image")
+    assert refusal(pair).startswith(f"{pair.image}: not a NIfTI file")
 
 
 def test_both_files_of_a_bad_pair_are_told(pair):
@@ -526,6 +561,7 @@ def test_ready_made_rgb_is_taken(ready):
     [
         ({"imgs": np.zeros((3, 4, 5), np.float32)}, "image.npz: imgs is float32"),
         ({"imgs": np.zeros((3, 4), np.uint8)}, "image.npz: imgs is uint8 (3, 4)"),
+        ({"imgs": np.full((4, 5), np.nan), "gts": np.eye(4, 5)}, "image.npz: 20 NaN"),
         ({"gts": np.ones((3, 4, 6), np.uint8)}, "truth.npz: gts is (3, 4, 6), but imgs is"),
         ({"gts": np.zeros((3, 4, 5), np.uint8)}, "truth.npz: the label map is empty"),
         ({"gts": np.full((3, 4, 5), -1)}, "truth.npz: negative labels"),
@@ -537,6 +573,27 @@ def test_a_ready_made_case_that_is_none_is_refused(ready, change, reason):
     """A ready-made case is checked before it is taken."""
     ready.write(**change)
     assert reason in refusal(ready)
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_a_ready_made_2d_case_is_one_slice(ready, channels):
+    """Images (H, W) or (H, W, 3) with labels (H, W) get D = 1; uint8 stays as it is."""
+    imgs = np.arange(20 * (3 if channels else 1), dtype=np.uint8).reshape(4, 5, *channels)
+    ready.write(imgs=imgs, gts=ready.gts[1])
+    image, truth, warnings = prepared(ready)
+    assert (image.imgs == imgs[None]).all()
+    assert (truth.gts == ready.gts[1:2]).all()
+    assert warnings == []
+
+
+def test_a_2d_case_in_other_numbers_goes_by_window_or_percentiles(ready):
+    """A 2D image that is not uint8 yet is turned to it like any other image."""
+    imgs = np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
+    ready.write(imgs=imgs, gts=ready.gts[1])
+    image, _, warnings = prepared(ready, window="0.5/1")
+    assert (image.imgs == (imgs.astype(np.float64) * 255).astype(np.uint8)).all()
+    assert warnings == []
+    assert prepared(ready)[0].imgs.max() == 255
 
 
 def test_a_ready_made_file_that_is_no_npz_is_refused(ready):
@@ -601,6 +658,16 @@ def test_free_texts_of_the_header_are_not_kept(pair, tmp_path):
     _, truth = written_and_read(pair)
     assert b"Doe" not in truth.nifti_header
     assert b"P0001" not in truth.nifti_header
+
+
+def test_an_answer_begins_right_after_its_header(pair, tmp_path):
+    """Extensions of the image are not carried over, nor the room that they took."""
+    image = nibabel.Nifti1Image(pair.image_data, pair_affine(pair))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 100))
+    nibabel.save(image, pair.image)
+    _, truth = written_and_read(pair)
+    nibabel.save(answer_to_nifti(truth.gts, truth), tmp_path / "answer.nii")
+    assert (tmp_path / "answer.nii").stat().st_size == 352 + pair.label_data.size
 
 
 def test_an_answers_unknown_label_becomes_background(pair):

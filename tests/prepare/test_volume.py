@@ -69,7 +69,16 @@ def test_damaged_deflate_data_are_refused(pair):
     """Bytes that are no deflate stream end in one line."""
     content = pair.image.read_bytes()
     pair.image.write_bytes(content[:10] + b"\xff" * 50 + content[60:])
-    assert "cannot be read" in refused(pair.image)
+    assert "damaged" in refused(pair.image)
+
+
+def test_bytes_after_the_gzip_are_refused_unless_they_are_zeros(pair):
+    """Padding is harmless; anything else means that the file is not what was written."""
+    content = pair.image.read_bytes()
+    pair.image.write_bytes(content + bytes(512))
+    assert read_volume(pair.image).warnings == []
+    pair.image.write_bytes(content + b"abc")
+    assert "damaged" in refused(pair.image)
 
 
 def test_a_missing_byte_is_refused(plain):
@@ -106,13 +115,13 @@ def test_an_empty_gzip_is_refused(pair):
 def test_dimensions_that_the_file_cannot_hold_are_refused_before_they_are_allocated(
     pair, plain, which
 ):
-    """A header of 32767 voxels along each of four axes asks for two exabytes: it gets none."""
+    """A header of 32767 voxels along each axis asks for 70 TB: it gets none."""
     path = plain
-    patched(plain, 40, struct.pack("<5h", 4, 32767, 32767, 32767, 32767))
+    patched(plain, 40, struct.pack("<4h", 3, 32767, 32767, 32767))
     if which == "compressed":
         path = pair.image
         path.write_bytes(gzip.compress(plain.read_bytes()))
-    assert f"32767x32767x32767x32767 voxels of int16 need {2 * 32767**4 + 352}" in refused(path)
+    assert f"32767x32767x32767 voxels of int16 need {2 * 32767**3 + 352}" in refused(path)
 
 
 def test_an_offset_beyond_the_file_is_refused(pair):

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from segarena.prepare.nifti import prepare_case
-
 from segarena.case import write_image, write_truth
 from segarena.errors import told
 from segarena.files import write_json
+from segarena.prepare.nifti import prepare_case
 
 
 def main(

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from segarena.rank.aggregate import leaderboard
 
 from segarena.errors import told
 from segarena.files import whole
+from segarena.rank.leaderboard import leaderboard
 
 
 def main(tables: list[str], output: str, *, names: dict[str, str], ranking: dict[str, Any]) -> None:

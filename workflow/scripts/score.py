@@ -3,11 +3,10 @@
 import csv
 from typing import Any
 
-from segarena.score.metrics import score
-
 from segarena.case import read_answer, read_spacing, read_truth
 from segarena.errors import told
 from segarena.files import whole
+from segarena.score.metrics import score
 
 
 def main(files: dict[str, Any], output: str, metrics: list[dict[str, Any]]) -> None:

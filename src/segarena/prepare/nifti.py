@@ -1,8 +1,9 @@
 """Image and label files to cases: what a submission may see, and the truth.
 
-A case is a pair of files of one name, NIfTI (.nii, .nii.gz) or ready-made (.npz), one in the folder
-of images and one in the folder of labels. A pair that cannot be used ends in one line that names
-the file and the reason; what is odd but unambiguous is used, and told as a warning.
+A case is a pair of files of one name, one in the folder of images and one in the folder of labels:
+both NIfTI, both ready-made .npz, or a 2D picture (PNG, JPEG) with a PNG of its labels. A pair that
+cannot be used ends in one line that names the file and the reason; what is odd but unambiguous is
+used, and told as a warning.
 
 The label map must describe the image's voxels. It may store them in another axis order or
 direction; it is then turned to the image's, which moves voxels and changes none. Nothing is ever
@@ -11,6 +12,7 @@ resampled.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -26,9 +28,12 @@ from segarena.case import (
 )
 from segarena.errors import CaseError, ConfigError
 from segarena.prepare.boxes import boxes_of
+from segarena.prepare.picture import read_picture
+from segarena.prepare.slices import put_back
 from segarena.prepare.volume import (
     GRID_TOLERANCE_VOXELS,
     Volume,
+    check_finite,
     farthest_corner,
     header_bytes,
     header_from_bytes,
@@ -37,7 +42,14 @@ from segarena.prepare.volume import (
 )
 from segarena.prepare.window import by_percentiles, chosen_window, windowed
 
-SUFFIXES = {".nii.gz": "NIfTI", ".nii": "NIfTI", ".npz": ".npz"}
+KINDS = {
+    ".nii.gz": "NIfTI",
+    ".nii": "NIfTI",
+    ".npz": ".npz",
+    ".png": "picture",
+    ".jpg": "picture",
+    ".jpeg": "picture",
+}
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _LARGEST_ID = 2**53  # beyond it a float no longer tells integers apart
@@ -53,6 +65,8 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     problems: list[str] = []
     found_images = _files_by_case(images, "images", problems)
     found_labels = _files_by_case(labels, "labels", problems)
+    if not found_images or not found_labels:
+        raise ConfigError("\n".join(problems))
     cases: dict[str, tuple[Path, Path]] = {}
     for case in sorted(found_images.keys() | found_labels.keys()):
         image, label = found_images.get(case), found_labels.get(case)
@@ -60,8 +74,12 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
             problems.append(f"{label}: no image named {case} in {images}")
         elif label is None:
             problems.append(f"{image}: no label map named {case} in {labels}")
-        elif SUFFIXES[_suffix(image)] != SUFFIXES[_suffix(label)]:
-            problems.append(f"{label}: its image is {image}: give both as NIfTI or both as .npz")
+        elif _kind(image) != _kind(label):
+            problems.append(
+                f"{label}: its image is {image.name}: give both as NIfTI, .npz or pictures"
+            )
+        elif _suffix(label) in {".jpg", ".jpeg"}:
+            problems.append(f"{label}: JPEG changes values, so it cannot hold labels: use PNG")
         else:
             cases[case] = (image, label)
     if problems:
@@ -82,58 +100,52 @@ def prepare_case(
     """Return what a submission may see, the truth, and the warnings, one line each.
 
     modality and window: see `segarena.prepare.window.chosen_window`. box: False leaves the boxes
-    out. seed: draws the boxes of NIfTI cases; a ready-made case keeps the boxes that it has.
+    out. seed: draws the boxes; a ready-made case keeps the boxes that it has, or none.
     Raises CaseError with the file and the reason, ConfigError where `window` is none.
     """
-    if _suffix(image) == ".npz":
-        if modality is not None or window is not None:
-            chosen_window(modality=modality, window=window)
-        return _ready_made(image, label, box=box, window=window)
-    chosen = chosen_window(modality=modality, window=window)
-    if image.resolve() == label.resolve():
-        raise CaseError(f"{image}: is given as image and as label map")
-    volume, label_volume = read_volume(image), read_volume(label)
-    ids = _integer_labels(label_volume.data, label)
-    ids, unit, warnings = _in_the_grid_of(volume, label_volume, ids)
+    chosen_window(modality=modality, window=window)  # a wrong one is told before a file is read
+    if _kind(image) == ".npz":
+        prepared, truth, warnings = _ready_made(image, label, modality=modality, window=window)
+        return (prepared if box else replace(prepared, boxes=None)), truth, warnings
+    volume, label_volume = _read(image), _read_labels(label)
+    ids, unit, warnings = _in_the_grid_of(volume, label_volume)
     gts, label_ids = _sequential(ids.T, label, warnings)
-    if volume.is_rgb:
-        imgs = np.ascontiguousarray(volume.data.transpose(2, 1, 0, 3))
-        if window is not None:
-            warnings.append(f"{image}: RGB is taken as it is, without the window {window}")
-    elif chosen is not None:
-        imgs = windowed(volume.data.T, chosen)
-    else:
-        imgs = by_percentiles(volume.data.T)
-        _warn_of_intensities(volume, modality, warnings)
-    affine = np.diag([unit, unit, unit, 1.0]) @ volume.affine
+    values = volume.data.transpose(2, 1, 0, *range(3, volume.data.ndim))
+    imgs = _as_uint8(values, image, modality=modality, window=window, warnings=warnings)
     x, y, z = (float(v) for v in volume.spacing * unit)
-    prepared = Image(imgs, (z, y, x), boxes_of(gts, case=case, seed=seed) if box else None)
-    return prepared, Truth(gts, label_ids, affine, header_bytes(volume.header)), warnings
+    boxes = boxes_of(gts, case=case, seed=seed) if box else None
+    affine = np.diag([unit, unit, unit, 1.0]) @ volume.affine
+    header = None if volume.header is None else header_bytes(volume.header)
+    return Image(imgs, (z, y, x), boxes), Truth(gts, label_ids, affine, header), warnings
 
 
 def check_case(image: Path, label: Path) -> list[str]:
     """Return why a pair cannot be used, one line each; nothing where it can.
 
-    Every file is read as a whole, so this costs what preparing the case costs.
+    Every file is read as a whole, so this costs nearly what preparing the case costs.
     """
-    if _suffix(image) == ".npz":
-        return _problems(lambda: _ready_made(image, label, box=True, window=None))
-    reads = (lambda: read_volume(image), lambda: _integer_labels(read_volume(label).data, label))
-    problems = [problem for read in reads for problem in _problems(read)]
-    return problems or _problems(
-        lambda: prepare_case(image, label, case="", modality=None, window=None, box=False, seed=0)
-    )
+    if _kind(image) == ".npz":
+        return _problems(lambda: _ready_made(image, label, modality=None, window=None))
+    read: list[Volume] = []
+    problems = [
+        *_problems(lambda: read.append(_read(image))),
+        *_problems(lambda: read.append(_read_labels(label))),
+    ]
+    return problems or _problems(lambda: _in_the_grid_of(*read))
 
 
 def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
     """Return an answer (D, H, W) in the grid, affine and label ids of the image it belongs to.
 
-    A label that the truth does not have becomes background, since it has no id there. A case that
-    did not come from NIfTI gets the affine that the truth holds, or the identity.
+    The answer to a slice case lies in its place in the whole volume, with background around. A
+    label that the truth does not have becomes background, since it has no id there. A case that did
+    not come from NIfTI gets the affine that the truth holds, or the identity.
     Raises CaseError where the shapes differ.
     """
     if segs.shape != truth.gts.shape:
         raise CaseError(f"the answer has the shape {segs.shape}, the truth {truth.gts.shape}")
+    if truth.place is not None:
+        segs = put_back(segs, truth.place)
     label_ids = truth.label_ids or {label: label for label in truth.labels}
     ids = np.zeros(segs.shape, _signed_or_uint8(max(label_ids.values(), default=0)))
     for label, original in label_ids.items():
@@ -156,20 +168,33 @@ def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Pat
         return {}
     files: dict[str, Path] = {}
     for path in sorted(p for p in folder.iterdir() if _suffix(p) and not p.name.startswith(".")):
-        case = path.name.removesuffix(_suffix(path))
+        case = path.name[: -len(_suffix(path))]
         if not CASE_NAME.fullmatch(case):
             problems.append(f"{path}: rename it: a case name is made of A-Z a-z 0-9 . _ -")
         elif case in files:
             problems.append(f"{path}: {files[case].name} is the same case: keep one of the two")
         else:
             files[case] = path
-    if not files and not problems:
-        problems.append(f"cases.{key}: {folder} holds no file named *{', *'.join(SUFFIXES)}")
+    if not files:
+        problems.append(f"cases.{key}: {folder} holds no case named *{', *'.join(KINDS)}")
     return files
 
 
 def _suffix(path: Path) -> str:
-    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+    return next((suffix for suffix in KINDS if path.name.lower().endswith(suffix)), "")
+
+
+def _kind(path: Path) -> str:
+    return KINDS.get(_suffix(path), "NIfTI")  # read as one, any other file is told to be none
+
+
+def _read(path: Path) -> Volume:
+    return read_picture(path) if _kind(path) == "picture" else read_volume(path)
+
+
+def _read_labels(path: Path) -> Volume:
+    volume = read_picture(path, is_label=True) if _kind(path) == "picture" else read_volume(path)
+    return replace(volume, data=_integer_labels(volume.data.T, path).T)
 
 
 def _problems(read: Callable[[], object]) -> list[str]:
@@ -183,13 +208,10 @@ def _problems(read: Callable[[], object]) -> list[str]:
 def _integer_labels(data: np.ndarray, path: Path) -> np.ndarray:
     """Return a label map with an integer dtype; any exact integers are labels, floats too."""
     if data.ndim != 3 or data.dtype.kind not in "iufb":
-        raise CaseError(
-            f"{path}: a label map holds one integer a voxel, not {data.dtype} {data.shape}"
-        )
-    planes = list(np.moveaxis(data, 2, 0))
-    if data.dtype.kind == "f" and any((plane != np.rint(plane)).any() for plane in planes):
+        raise CaseError(f"{path}: colours or other values where each voxel needs one integer label")
+    if data.dtype.kind == "f" and any((plane != np.rint(plane)).any() for plane in data):
         raise CaseError(f"{path}: labels are not integers: was it resampled? use nearest neighbour")
-    lowest, largest = min(p.min() for p in planes), max(p.max() for p in planes)
+    lowest, largest = data.min(), data.max()
     if lowest < 0:
         raise CaseError(f"{path}: negative labels (down to {int(lowest)}): 0 is background")
     if largest == 0:
@@ -199,10 +221,11 @@ def _integer_labels(data: np.ndarray, path: Path) -> np.ndarray:
     return data.astype(smallest_unsigned(int(largest)), copy=False)
 
 
-def _in_the_grid_of(
-    image: Volume, label: Volume, ids: np.ndarray
-) -> tuple[np.ndarray, float, list[str]]:
-    """Return `ids` in the axis order of the image, the mm per unit, and the warnings."""
+def _in_the_grid_of(image: Volume, label: Volume) -> tuple[np.ndarray, float, list[str]]:
+    """Return the labels in the axis order of the image, the mm per unit, and the warnings."""
+    if image.path.resolve() == label.path.resolve():
+        raise CaseError(f"{image.path}: is given as image and as label map")
+    ids = label.data
     warnings = [*image.warnings, *label.warnings]
     unit = image.mm_per_unit or label.mm_per_unit or 1.0
     if unit != 1.0:
@@ -223,6 +246,7 @@ def _in_the_grid_of(
         raise CaseError(
             f"{label.path}: its affine puts a corner {away:.4g} mm from where the image's puts it;"
             f" {GRID_TOLERANCE_VOXELS} of a voxel is tolerated"
+            + (" (only one of the two has a form code)" * (image.is_placed != label.is_placed))
         )
     if orientation is not None and (orientation != [[0, 1], [1, 1], [2, 1]]).any():
         warnings.append(f"{label.path}: turned to the axis order of {image.path}")
@@ -256,42 +280,61 @@ def _sequential(
     return gts, dict(enumerate(present[1:], start=1))
 
 
-def _warn_of_intensities(volume: Volume, modality: str | None, warnings: list[str]) -> None:
-    data = volume.data
-    if data.min() == data.max():
-        warnings.append(f"{volume.path}: every voxel has the same value")
-    elif modality is None and data.min() <= _CT_AIR_HU:
+def _as_uint8(
+    values: np.ndarray,
+    path: Path,
+    *,
+    modality: str | None,
+    window: str | None,
+    warnings: list[str],
+) -> np.ndarray:
+    """Return grey values (D, H, W) by window or percentiles, RGB (D, H, W, 3) as it is."""
+    if values.ndim == 4:
+        if window is not None:
+            warnings.append(f"{path}: RGB is taken as it is, without the window {window}")
+        return np.ascontiguousarray(values)
+    if values.min() == values.max():
+        warnings.append(f"{path}: every voxel has the same value")
+    chosen = chosen_window(modality=modality, window=window)
+    if chosen is not None:
+        return windowed(values, chosen)
+    if modality is None and values.min() <= _CT_AIR_HU:
         warnings.append(
-            f"{volume.path}: holds values down to {data.min():g}: if it is CT, give it the"
+            f"{path}: holds values down to {values.min():g}: if it is CT, give it the"
             " modality CT in the sheet of cases; percentiles are used"
         )
+    return by_percentiles(values)
 
 
 def _ready_made(
-    image: Path, label: Path, *, box: bool, window: str | None
+    image: Path, label: Path, *, modality: str | None, window: str | None
 ) -> tuple[Image, Truth, list[str]]:
-    """Return a ready-made case as it is, once it is sure to be one."""
+    """Return a ready-made case as it is, once it is sure to be one; 2D arrays become one slice."""
     try:
         prepared, truth = read_image(image), read_truth(label)
     except MemoryError as error:
-        raise CaseError(f"{image}: declares more than the memory holds") from error
-    imgs, spacing = prepared.imgs, prepared.spacing_mm
+        raise CaseError(f"{image}: it or {label} declares more than the memory holds") from error
+    imgs, gts, warnings = prepared.imgs, truth.gts, list[str]()
+    if gts.ndim == 2:
+        imgs, gts = imgs[np.newaxis], gts[np.newaxis]
+        if imgs.ndim == 3 and imgs.dtype.kind in "iuf" and imgs.dtype != np.uint8:
+            check_finite(imgs, image)
+            imgs = _as_uint8(imgs, image, modality=modality, window=window, warnings=warnings)
+            window = None
     if imgs.dtype != np.uint8 or not (imgs.ndim == 3 or (imgs.ndim == 4 and imgs.shape[3] == 3)):
         raise CaseError(
             f"{image}: imgs is {imgs.dtype} {imgs.shape}, expected uint8 (D, H, W) or (D, H, W, 3)"
         )
-    if truth.gts.shape != imgs.shape[:3]:
-        raise CaseError(f"{label}: gts is {truth.gts.shape}, but imgs is {imgs.shape}")
-    gts = _integer_labels(truth.gts, label)
+    if gts.shape != imgs.shape[:3]:
+        raise CaseError(f"{label}: gts is {gts.shape}, but imgs is {imgs.shape}")
+    gts = _integer_labels(gts, label)
     labels = Truth(gts).labels
     if prepared.boxes is not None and len(prepared.boxes) != len(labels):
         raise CaseError(f"{image}: {len(prepared.boxes)} boxes for {len(labels)} labels")
-    warnings = []
     if window is not None:
         warnings.append(f"{image}: ready-made, taken as it is, without the window {window}")
-    boxes = prepared.boxes if box else None
-    affine = np.diag([*spacing[::-1], 1.0])
-    return Image(imgs, spacing, boxes), Truth(gts, affine=affine), warnings
+    affine = np.diag([*prepared.spacing_mm[::-1], 1.0])
+    return replace(prepared, imgs=imgs), Truth(gts, affine=affine), warnings
 
 
 def _signed_or_uint8(largest: int) -> np.dtype:

@@ -12,7 +12,6 @@ never resampled or turned to a canonical orientation, so an answer fits back vox
 """
 
 import gzip
-import io
 import logging
 import zlib
 from collections.abc import Iterator
@@ -37,15 +36,17 @@ GRID_TOLERANCE_VOXELS = 0.01
 _DEFLATE_AT_BEST = 1032  # a deflate stream cannot hold more bytes for one of its own
 _HEADER_CLASSES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _CHUNK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
 _quiet = logging.Logger("segarena.prepare.volume", level=logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What a NIfTI file holds, in the file's own axis order (x, y, z).
+    """What a file holds, in the file's own axis order (x, y, z).
 
     data: (X, Y, Z), or (X, Y, Z, 3) for RGB. affine: voxel indices to the file's own unit.
-    mm_per_unit: None where the header names no unit. spacing: (x, y, z), in that unit too.
+    spacing: (x, y, z), in that unit too. mm_per_unit: None where the file names no unit.
+    header: None for a picture.
     """
 
     path: Path
@@ -53,13 +54,14 @@ class Volume:
     affine: np.ndarray
     spacing: np.ndarray
     mm_per_unit: float | None
-    header: nibabel.Nifti1Header
+    header: nibabel.Nifti1Header | None
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def is_rgb(self) -> bool:
-        """Whether a voxel holds three channels."""
-        return self.data.ndim == 4
+    def is_placed(self) -> bool:
+        """Whether the file says where its voxels lie, not only how large they are."""
+        header = self.header
+        return header is not None and bool(header["sform_code"] > 0 or header["qform_code"] > 0)
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
@@ -77,12 +79,12 @@ def read_volume(path: str | Path) -> Volume:
         with _opened(path) as stream:
             header, raw_header, data = _header_and_data(stream, path)
     except (OSError, EOFError, zlib.error) as error:
-        raise CaseError(f"{path}: {_unreadable(error)}") from error
+        raise CaseError(f"{path}: {_why_unreadable(error, path)}") from error
     warnings: list[str] = []
-    data = _three_axes(data, path)
+    data = data.reshape((*data.shape, 1)[:3], order="F")
     if data.dtype.fields:
         data = _rgb(data, path, warnings)
-    _check_values(data, path)
+    check_finite(data, path)
     affine = _affine(header, path)
     spacing = _spacing(header, affine, path, warnings)
     for oddity in _oddities(header, raw_header, affine, data.shape[:3]):
@@ -106,19 +108,35 @@ def same_grid(
     return farthest_corner(affine, other, shape) <= tolerance
 
 
+def check_finite(data: np.ndarray, path: Path) -> None:
+    """Raise CaseError where a voxel is NaN or infinite."""
+    if data.dtype.kind != "f":
+        return
+    planes = data.T  # the last axis of a file's order first: contiguous planes
+    n_nan = sum(int(np.isnan(plane).sum()) for plane in planes)
+    n_infinite = sum(int(np.isinf(plane).sum()) for plane in planes)
+    if n_nan or n_infinite:
+        raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
+
+
 def _opened(path: Path) -> IO[bytes]:
-    return path.open("rb") if path.suffix != ".gz" else cast(IO[bytes], gzip.open(path, "rb"))
+    return cast(IO[bytes], gzip.open(path, "rb")) if _is_named_gzip(path) else path.open("rb")
 
 
-def _unreadable(error: Exception) -> str:
-    text = str(error)
+def _is_named_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _why_unreadable(error: Exception, path: Path) -> str:
     if isinstance(error, EOFError):
         return "the gzip stream ends too early: the file is truncated, copy it again"
-    if "CRC" in text or "Incorrect length" in text:
-        return f"the gzip stream is damaged ({text}): copy the file again"
-    if isinstance(error, gzip.BadGzipFile):
-        return f"not a gzip file ({text}): name it .nii if it is not compressed"
-    return f"cannot be read ({text})"
+    if not path.is_file():
+        return f"cannot be read ({error})"
+    with path.open("rb") as stream:
+        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    if _is_named_gzip(path) and not is_gzip:
+        return "not a gzip file: name it .nii if it is not compressed"
+    return f"damaged ({error}): copy the file again"
 
 
 def _header_and_data(
@@ -128,11 +146,12 @@ def _header_and_data(
     header, raw_header = _headers(head, path)
     shape = tuple(int(n) for n in raw_header["dim"][1 : 1 + int(raw_header["dim"][0])])
     dtype = header.get_data_dtype()
+    _check_kind(shape, dtype, path)
     offset = int(raw_header["vox_offset"]) or raw_header.single_vox_offset
     needed = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     need = f"{_shape_text(shape)} voxels of {dtype} need {needed} bytes, the file"
     size = path.stat().st_size
-    if path.name.endswith(".gz") and needed > size * _DEFLATE_AT_BEST:
+    if _is_named_gzip(path) and needed > size * _DEFLATE_AT_BEST:
         raise CaseError(f"{path}: broken NIfTI header: {need} of {size} cannot hold them")
     content = bytearray(head)
     while len(content) < needed and (chunk := stream.read(min(_CHUNK, needed - len(content)))):
@@ -142,12 +161,12 @@ def _header_and_data(
     while stream.read(_CHUNK):  # to the end, where gzip keeps the CRC
         pass
     data = np.ndarray(shape, dtype, buffer=content, offset=offset, order="F")
-    return header, raw_header, _scaled(data, header, path)
+    return header, raw_header, _scaled(data, header)
 
 
 def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
     """Return the header as nibabel puts it right, and as it stands in the file."""
-    if head[:2] == b"\x1f\x8b":
+    if head.startswith(_GZIP_MAGIC):
         raise CaseError(f"{path}: gzip-compressed: name it .nii.gz")
     sizes = (int.from_bytes(head[:4], order) for order in ("little", "big"))
     kind = next((size for size in sizes if size in _HEADER_CLASSES), None)
@@ -180,46 +199,29 @@ def _check_fields(raw: nibabel.Nifti1Header, path: Path) -> None:
         raise CaseError(f"{path}: broken NIfTI header (vox_offset is {offset:g})")
 
 
-def _scaled(data: np.ndarray, header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
-    if data.dtype.kind == "c":
-        raise CaseError(f"{path}: complex voxels ({data.dtype}): store the magnitude instead")
-    if data.dtype.fields:
-        return data
+def _check_kind(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    """Refuse what is not one volume of numbers or colours, before its voxels are read."""
+    if any(n > 1 for n in shape[3:]):
+        raise CaseError(f"{path}: {len(shape)}D ({_shape_text(shape)}): give one volume per file")
+    if sum(n > 1 for n in shape) < 2:
+        raise CaseError(f"{path}: {_shape_text(shape)} voxels are not an image")
+    if dtype.kind == "c":
+        raise CaseError(f"{path}: complex voxels ({dtype}): store the magnitude instead")
+    if dtype.fields and (dtype.names or ())[:3] != RGB_CHANNELS:
+        raise CaseError(f"{path}: voxels of {dtype} are neither numbers nor RGB")
+
+
+def _scaled(data: np.ndarray, header: nibabel.Nifti1Header) -> np.ndarray:
     slope, intercept = header.get_slope_inter()
-    if slope in (None, 1.0) and intercept in (None, 0.0):
+    if data.dtype.fields or (slope in (None, 1.0) and intercept in (None, 0.0)):
         return data
     return apply_read_scaling(data, slope, intercept)
 
 
-def _three_axes(data: np.ndarray, path: Path) -> np.ndarray:
-    """Return the data as (X, Y, Z): axes after the third must be single, 2D is one slice."""
-    if any(n > 1 for n in data.shape[3:]):
-        raise CaseError(
-            f"{path}: {data.ndim}D ({_shape_text(data.shape)}): give one volume per file"
-        )
-    data = data.reshape((*data.shape, 1, 1)[:3], order="F")
-    if sum(n > 1 for n in data.shape) < 2:
-        raise CaseError(f"{path}: {_shape_text(data.shape)} voxels are not an image")
-    return data
-
-
 def _rgb(data: np.ndarray, path: Path, warnings: list[str]) -> np.ndarray:
-    names = data.dtype.names or ()
-    if names[:3] != RGB_CHANNELS:
-        raise CaseError(f"{path}: voxels of {data.dtype} are neither numbers nor RGB")
-    if len(names) > 3:
+    if len(data.dtype.names or ()) > 3:
         warnings.append(f"{path}: RGBA: the alpha channel is left out")
     return np.stack([data[name] for name in RGB_CHANNELS], axis=-1)
-
-
-def _check_values(data: np.ndarray, path: Path) -> None:
-    if data.dtype.kind != "f":
-        return
-    planes = np.moveaxis(data, 2, 0)
-    n_nan = sum(int(np.isnan(plane).sum()) for plane in planes)
-    n_infinite = sum(int(np.isinf(plane).sum()) for plane in planes)
-    if n_nan or n_infinite:
-        raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
 
 
 def _affine(header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
@@ -307,12 +309,16 @@ def _numbers(values: np.ndarray) -> str:
 
 def header_from_bytes(content: bytes) -> nibabel.Nifti1Header:
     """Return the header that `header_bytes` stored."""
-    return _HEADER_CLASSES[len(content)].from_fileobj(io.BytesIO(content), check=False)
+    return _HEADER_CLASSES[len(content)](content, check=False)
 
 
 def header_bytes(header: nibabel.Nifti1Header) -> bytes:
-    """Return a header as bytes, without its free texts, which may name a patient."""
+    """Return a header as bytes, without its free texts, which may name a patient.
+
+    Where the data began is left out too: an answer has none of the file's extensions.
+    """
     header = header.copy()
+    header["vox_offset"] = 0
     for key in ("descrip", "aux_file", "intent_name", "db_name"):
         if key in header:
             header[key] = b""

@@ -71,10 +71,10 @@ def by_percentiles(values: np.ndarray) -> np.ndarray:
     Where the percentiles are equal (one non-zero value, a mask) every non-zero voxel is 255; where
     nothing is non-zero, all is 0.
     """
-    nonzero = values[values != 0]
+    nonzero = values[values != 0].astype(np.float64)
     if nonzero.size == 0:
         return np.zeros(values.shape, np.uint8)
-    low, high = (float(v) for v in np.percentile(nonzero.astype(np.float64), PERCENTILES))
+    low, high = (float(v) for v in np.percentile(nonzero, PERCENTILES, overwrite_input=True))
     if low == high:
         return np.where(values != 0, np.uint8(255), np.uint8(0))
     return _stretched(values, low=low, high=high, keep_zero=True)

@@ -1,41 +1,79 @@
-"""One label in truth and answer, and what several metrics share about it."""
+"""One label in truth and answer, and what several metrics share about it.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+Counts come from one pass over both maps. Everything else is made when the first metric asks for it
+and kept until the next label: masks as bits, cropped to where truth or answer has the label, their
+surfaces, and the distances between these.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+
+from segarena import masks
+
+Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One label: its masks, cropped to where truth or answer has it, and their sizes in voxels."""
+    """One label in truth and answer.
+
+    maps: truth and answer as the kernels take them. box: where either has the label, (z, y, x) of
+    the first voxel and of the one after the last. kept: what is costly and was already made.
+    """
 
     label: int
-    truth: np.ndarray
-    answer: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    maps: tuple[np.ndarray, np.ndarray]
+    box: np.ndarray
+    spacing_mm: Spacing
     truth_voxels: int
     answer_voxels: int
     common_voxels: int
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def dimensions(self) -> int:
+        """2 where the map is a single slice, else 3."""
+        return 2 if self.maps[0].shape[0] == 1 else 3
+
+    @cached_property
+    def masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both masks, bool, within the box and with a margin of one voxel outside: truth, answer.
+
+        A single slice has no margin above and below.
+        """
+        low, high = self.box[:3], self.box[3:]
+        crop = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        margin = [(1, 1) if self.dimensions == 3 else (0, 0), (1, 1), (1, 1)]
+        truth, answer = (np.pad(labels[crop] == self.label, margin) for labels in self.maps)
+        return truth, answer
+
+    @cached_property
+    def words(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both masks within the box as bits, with a clear margin after the last voxel."""
+        truth, answer = self.maps
+        return masks.bits(truth, self.label, self.box), masks.bits(answer, self.label, self.box)
 
 
 def pairs(
-    truth: np.ndarray, answer: np.ndarray, spacing_mm: tuple[float, float, float]
+    truth: np.ndarray,
+    answer: np.ndarray,
+    spacing_mm: Spacing,
+    labels: Sequence[int] | None = None,
 ) -> Iterator[Pair]:
-    """Yield a pair for each label of the truth, sorted."""
-    for label in np.unique(truth):
-        if label == 0:
-            continue
-        one, other = truth == label, answer == label
-        where = np.nonzero(one | other)
-        box = tuple(slice(axis.min(), axis.max() + 1) for axis in where)
-        one, other = one[box], other[box]
+    """Yield a pair for each label, those of the truth (sorted) unless others are given."""
+    maps = masks.comparable(truth, answer)
+    counted = masks.tally(*maps, labels)
+    for row, label in enumerate(counted.labels):
         yield Pair(
             int(label),
-            one,
-            other,
+            maps,
+            counted.box[row],
             spacing_mm,
-            int(one.sum()),
-            int(other.sum()),
-            int((one & other).sum()),
+            int(counted.truth_voxels[row]),
+            int(counted.answer_voxels[row]),
+            int(counted.common_voxels[row]),
         )

@@ -9,12 +9,20 @@ the exchange of inside and outside carry into each other: 13 codes stand for all
 
 import functools
 import itertools
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from segarena.score.pair import Pair
+from segarena import masks
+from segarena.score.pair import Pair, Spacing
 
-WEIGHTS = np.array([[[128, 64], [32, 16]], [[8, 4], [2, 1]]])
+WIDEST = 32
+"""Half width in voxels of the widest tolerance ball that is laid on bits."""
+
+MOST_ROWS = 4000
+"""Rows of the largest tolerance ball that is laid on bits."""
+
 
 CORNERS = tuple(itertools.product((0, 1), repeat=3))
 """Offsets (z, y, x) of the eight voxels of a code, from its highest bit to its lowest."""
@@ -37,6 +45,7 @@ _NORMALS = {
 """Absolute normals (z, y, x) of a code's triangles in eighths of a voxel face."""
 
 
+@functools.lru_cache(maxsize=64)
 def element_areas(spacing_mm: tuple[float, ...]) -> np.ndarray:
     """Return the area in mm2 of the surface element of each of the 256 codes.
 
@@ -72,21 +81,170 @@ def _moved(code: int, order: tuple[int, ...], flips: tuple[int, ...]) -> int:
     return image
 
 
-def nsd(pair: Pair, tolerance_mm: float) -> float:
-    """Return the share of both surfaces that lies within the tolerance of the other surface."""
+@dataclass(frozen=True)
+class Kind:
+    """What a surface is made of.
+
+    points: "elements" (marching-cubes elements at voxel corners, weighted by their area) or
+    "voxels" (the mask's voxels with a neighbour outside it, each weighing the same). dimensions: 2
+    takes a single slice for itself, its contours being the surface; 3 takes it for a slab.
+    """
+
+    points: str
+    dimensions: int
+
+    @property
+    def flat(self) -> bool:
+        """Whether a single slice is seen by itself."""
+        return self.dimensions == 2
+
+
+@dataclass(frozen=True)
+class Distances:
+    """From every point of one surface to the other, sorted: mm, and what each point weighs."""
+
+    millimetres: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """The mean, by weight."""
+        return float(self.millimetres @ self.weights / self.weights.sum())
+
+    def percentile(self, percent: float, *, interpolation: str) -> float:
+        """Return a percentile.
+
+        interpolation: "none", the first distance at which the weights up to it make up the
+        percentage; "linear", numpy's way, which knows no weights.
+        """
+        if interpolation == "linear":
+            return float(np.percentile(self.millimetres, percent))
+        share = np.cumsum(self.weights) / self.weights.sum()
+        place = np.searchsorted(share, percent / 100)
+        return float(self.millimetres[min(int(place), len(share) - 1)])
+
+
+def kind_for(pair: Pair, points: str, dimensions: str) -> Kind:
+    """Return the kind of surface that a metric's parameters mean for this pair."""
+    return Kind(points, pair.dimensions if dimensions == "auto" else int(dimensions))
+
+
+def surfaces(pair: Pair, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bits of the points of both surfaces: truth, answer."""
+    if kind not in pair.kept:
+        find = masks.surface if kind.points == "elements" else masks.border
+        pair.kept[kind] = tuple(find(words, kind.flat) for words in pair.words)
+    return pair.kept[kind]
+
+
+def distances(pair: Pair, kind: Kind) -> tuple[Distances, Distances]:
+    """Return the distances from the truth's surface to the answer's, and the other way round."""
+    key = ("distances", kind)
+    if key not in pair.kept:
+        truth, answer = surfaces(pair, kind)
+        pair.kept[key] = (
+            _distances(pair, kind, pair.words[0], truth, answer),
+            _distances(pair, kind, pair.words[1], answer, truth),
+        )
+    return pair.kept[key]
+
+
+def pooled(both: tuple[Distances, Distances]) -> Distances:
+    """Return the distances of both directions as one."""
+    millimetres = np.concatenate([one.millimetres for one in both])
+    weights = np.concatenate([one.weights for one in both])
+    order = np.argsort(millimetres, kind="stable")
+    return Distances(millimetres[order], weights[order])
+
+
+def _distances(
+    pair: Pair, kind: Kind, words: np.ndarray, here: np.ndarray, there: np.ndarray
+) -> Distances:
+    millimetres = masks.distances(masks.places(here), there, pair.spacing_mm)
+    if kind.points == "elements":
+        weights = _areas(pair, kind)[masks.codes(words, here, kind.flat)]
+    else:
+        weights = np.ones(len(millimetres))
+    order = np.argsort(millimetres, kind="stable")
+    return Distances(millimetres[order], weights[order])
+
+
+def _areas(pair: Pair, kind: Kind) -> np.ndarray:
+    """Return the weight of each code: area, or length where a slice is seen by itself.
+
+    A contour is a surface 1 mm high, so its length is that surface's area.
+    """
+    return element_areas((1.0, *pair.spacing_mm[1:]) if kind.flat else pair.spacing_mm)
+
+
+def nsd(pair: Pair, kind: Kind, *, tolerance_mm: float) -> float:
+    """Return the share of both surfaces that lies within the tolerance of the other surface.
+
+    Elements are counted by code, so the sum is the same whatever their order.
+    """
+    if pair.truth_voxels == pair.answer_voxels == pair.common_voxels:
+        return 1.0
+    truth, answer = surfaces(pair, kind)
+    close = (
+        close_bits(truth, answer, pair.spacing_mm, tolerance_mm),
+        close_bits(answer, truth, pair.spacing_mm, tolerance_mm),
+    )
+    if kind.points == "voxels":
+        within = sum(int(np.bitwise_count(bits).sum()) for bits in close)
+        return within / sum(int(np.bitwise_count(bits).sum()) for bits in (truth, answer))
+    counts = masks.count_codes(pair.words[0], truth, close[0], kind.flat)
+    counts += masks.count_codes(pair.words[1], answer, close[1], kind.flat)
+    apart, near = counts @ _areas(pair, kind)
+    return float(near / (apart + near))
+
+
+def close_bits(
+    here: np.ndarray, there: np.ndarray, spacing_mm: Spacing, tolerance_mm: float
+) -> np.ndarray:
+    """Return the bits of one mask that lie within the tolerance of a bit of another.
+
+    A distance is what scipy's distance transform makes of it in float64, so that points exactly at
+    the tolerance count as they do in the reference. A tolerance of very many voxels, for which bits
+    would be slow, is left to scipy itself. `there` must have a bit.
+    """
+    reach = (here.shape[0], here.shape[1], here.shape[2] * 64)
+    if _millimetres(*reach, spacing_mm) <= tolerance_mm:
+        return here
+    ball = _ball(spacing_mm, tolerance_mm)
+    if ball is None:
+        return _close_by_distance(here, there, spacing_mm, tolerance_mm)
+    return masks.near(here, masks.dilated(there, int(ball[0, 2])), ball)
+
+
+def _millimetres(dz: int, dy: int, dx: int, spacing_mm: Spacing) -> float:
+    """Return a distance as scipy computes it: multiply, square, add in the order of the axes."""
+    z, y, x = dz * spacing_mm[0], dy * spacing_mm[1], dx * spacing_mm[2]
+    return math.sqrt(z * z + y * y + x * x)
+
+
+@functools.lru_cache(maxsize=64)
+def _ball(spacing_mm: Spacing, tolerance_mm: float) -> np.ndarray | None:
+    """Return (dz, dy, half width) of the ball's rows, nearest first; None for too large a ball."""
+    most = [int(tolerance_mm / spacing) + 1 for spacing in spacing_mm]
+    if most[2] > WIDEST or (2 * most[0] + 1) * (2 * most[1] + 1) > MOST_ROWS:
+        return None
+    rows = []
+    for dz in range(-most[0], most[0] + 1):
+        for dy in range(-most[1], most[1] + 1):
+            halves = [
+                dx
+                for dx in range(most[2] + 1)
+                if _millimetres(dz, dy, dx, spacing_mm) <= tolerance_mm
+            ]
+            if halves:
+                rows.append((_millimetres(dz, dy, 0, spacing_mm), dz, dy, halves[-1]))
+    return np.array([row[1:] for row in sorted(rows)], np.int32)
+
+
+def _close_by_distance(
+    here: np.ndarray, there: np.ndarray, spacing_mm: Spacing, tolerance_mm: float
+) -> np.ndarray:
     from scipy import ndimage
 
-    areas = element_areas(pair.spacing_mm)
-    codes = [
-        ndimage.correlate(np.pad(mask.astype(np.uint8), [(0, 1)] * 3), WEIGHTS, mode="constant")
-        for mask in (pair.truth, pair.answer)
-    ]
-    borders = [(code > 0) & (code < 255) for code in codes]
-    distances = [
-        ndimage.distance_transform_edt(~border, sampling=pair.spacing_mm) for border in borders
-    ]
-    within = total = 0.0
-    for code, border, other in zip(codes, borders, reversed(distances), strict=True):
-        total += areas[code[border]].sum()
-        within += areas[code[border & (other <= tolerance_mm)]].sum()
-    return within / total
+    away = ndimage.distance_transform_edt(~masks.unpacked(there), sampling=spacing_mm)
+    return here & masks.packed(away <= tolerance_mm)

@@ -1,0 +1,59 @@
+# Python >= 3.11 and make are all that these need; everything else goes into .venv, from the lock files.
+#   make demo    the bundled demo: three baselines on five cases, with its leaderboard
+#   make test    the whole test-suite
+#   make lint    format, style, types, workflow
+#   make bench   the measurements in benchmarks/
+#   make lock    resolve the lock files anew (needs uv)
+
+candidates = python3 python3.14 python3.13 python3.12 python3.11
+usable = 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
+python = $(firstword $(foreach p,$(candidates),$(shell $(p) -c $(usable) 2>/dev/null && echo $(p))))
+pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint ruff mypy snakefmt snakemake-lint bench lock
+
+demo: .venv/installed
+	.venv/bin/snakemake --snakefile Snakefile --directory demo --configfile config/demo.yaml --cores 2 --quiet host reason
+	@echo
+	@.venv/bin/python -c "import pandas; board = pandas.read_csv('demo/results/rank/cvpr25/leaderboard.csv'); print(board.filter(regex='^(rank|name|mean_rank)$$|_mean$$').drop(columns=list(board.filter(regex='_then_mean$$'))).to_string(index=False))"
+	@echo "All results: demo/results (leaderboard: demo/results/rank/cvpr25/leaderboard.csv)"
+
+test: .venv/installed-dev
+	.venv/bin/python -m pytest
+
+lint: ruff mypy snakefmt snakemake-lint
+
+ruff: .venv/installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+mypy: .venv/installed-dev
+	.venv/bin/mypy
+
+snakefmt: .venv/installed-dev
+	.venv/bin/snakefmt --check Snakefile workflow/rules
+
+snakemake-lint: .venv/installed-dev
+	.venv/bin/snakemake --lint --snakefile Snakefile --directory demo --configfile config/demo.yaml
+
+bench: .venv/installed-dev
+	for script in $(filter-out benchmarks/reference.py,$(wildcard benchmarks/*.py)); do .venv/bin/python $$script || exit 1; done
+
+lock: .venv/installed
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --extra dev -o requirements-dev.lock pyproject.toml
+	.venv/bin/python envs/from_lock.py
+
+.venv/bin/python:
+	@test -n "$(python)" || { echo "make: no Python >= 3.11 with venv among: $(candidates) (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(python) -m venv .venv
+
+.venv/installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(pip) --require-hashes -r requirements.lock
+	$(pip) --no-deps --no-build-isolation -e .
+# .venv/bin/python -m segarena.masks  # compiles what the first jobs would otherwise wait for
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	$(pip) --require-hashes -r requirements-dev.lock
+	@touch $@

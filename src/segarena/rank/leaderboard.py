@@ -1,0 +1,182 @@
+"""From the team CSVs to a leaderboard: one policy for what is missing, one rank per metric, one
+place per submission.
+
+The policy is applied before anything is ranked, and once, so that every scheme, every sample and
+every picture sees the same numbers, and the list of what it touched is complete.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from segarena.errors import ConfigError
+from segarena.rank.aggregate import SCHEMES, consensus, ranks
+
+SMALLER_IS_BETTER = frozenset({"TotalRunningTime"})
+# The worst possible value where a metric has one; else the worst that was measured.
+WORST = {"DSC_AUC": 0.0, "NSD_AUC": 0.0, "DSC_Final": 0.0, "NSD_Final": 0.0}
+POLICIES = ("worst", "zero", "last")
+AFFECTED_COLUMNS = ["submission", "case", "metric", "policy", "value"]
+
+
+def complete(
+    scores: pd.DataFrame,
+    *,
+    metrics: Sequence[str],
+    policy: str = "worst",
+    smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
+    worst: Mapping[str, float] = WORST,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply the protocol's policy for missing answers; return the scores and what was touched.
+
+    `scores` has the columns submission, case and `metrics`. Missing is what is NaN or infinite, and
+    each case that a submission has no row for although another one has. The policies: `worst`
+    fills in the metric's worst value (from `worst`, else the worst measured by anyone), `zero` 0,
+    and `last` leaves NaN, which rank_then_mean and rank_then_median put last in its case and all
+    other schemes count as the worst value. The second table has submission, case, metric, policy
+    and the value counted. Raises ConfigError for an unknown policy, metric, or a repeated row.
+    """
+    if policy not in POLICIES:
+        raise ConfigError(f"missing answers: {policy!r} is no policy; use {', '.join(POLICIES)}")
+    _check_columns(scores, metrics)
+    everyone = pd.MultiIndex.from_product(
+        [sorted(scores["submission"].unique()), sorted(scores["case"].unique())],
+        names=["submission", "case"],
+    )
+    whole = scores.set_index(["submission", "case"])[list(metrics)].astype(float)
+    whole = whole.reindex(everyone).replace([np.inf, -np.inf], np.nan)
+    touched = []
+    for metric in metrics:
+        gaps = whole[metric].isna()
+        if policy == "zero":
+            value = 0.0
+        else:
+            value = worst_value(
+                whole[metric], metric, smaller_is_better=smaller_is_better, worst=worst
+            )
+        touched.append(
+            whole.index[gaps]
+            .to_frame(index=False)
+            .assign(metric=metric, policy=policy, value=value)
+        )
+        if policy != "last":
+            whole[metric] = whole[metric].fillna(value)
+    affected = pd.concat(touched, ignore_index=True)[AFFECTED_COLUMNS]
+    affected = affected.sort_values(["submission", "case"], kind="stable", ignore_index=True)
+    return whole.reset_index(), affected
+
+
+def metric_ranks(
+    scores: pd.DataFrame,
+    *,
+    metrics: Sequence[str],
+    smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
+    worst: Mapping[str, float] = WORST,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """Return score and rank of every submission by every metric under every scheme.
+
+    The answer has the columns metric, scheme, submission, score, rank.
+    """
+    parts = []
+    for metric in metrics:
+        larger = metric not in smaller_is_better
+        found = ranks(
+            tidy(scores, metric),
+            larger_is_better=larger,
+            alpha=alpha,
+            missing_counts_as=worst_value(
+                scores[metric], metric, smaller_is_better=smaller_is_better, worst=worst
+            ),
+        )
+        found = found.rename(columns={"algorithm": "submission"})
+        parts.append(found.assign(metric=metric))
+    columns = ["metric", "scheme", "submission", "score", "rank"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def leaderboard(
+    scores: pd.DataFrame,
+    *,
+    metrics: Sequence[str],
+    deciding_scheme: str,
+    weights: Mapping[str, float] | None = None,
+    smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
+    worst: Mapping[str, float] = WORST,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """Return one row per submission, sorted by its final rank and then by name.
+
+    `scores` has the columns submission, case and `metrics`, as `complete` returns it. The final
+    rank is the rank of `mean_rank`, the (weighted) mean over the metrics of the ranks under
+    `deciding_scheme`. After rank, submission and mean_rank come METRIC_mean and METRIC_SCHEME, the
+    rank under each scheme, for every metric.
+    """
+    found = metric_ranks(
+        scores, metrics=metrics, smaller_is_better=smaller_is_better, worst=worst, alpha=alpha
+    )
+    means = found[found["scheme"] == "mean_then_rank"]
+    means = means.pivot(index="submission", columns="metric", values="score").add_suffix("_mean")
+    places = found.assign(column=found["metric"] + "_" + found["scheme"])
+    places = places.pivot(index="submission", columns="column", values="rank")
+    columns = [f"{metric}_{name}" for metric in metrics for name in ("mean", *SCHEMES)]
+    board = final_ranks(found, weights=weights)
+    board = board[board["scheme"] == deciding_scheme].set_index("submission")
+    board = board[["rank", "mean_rank"]].join(means).join(places).reset_index()
+    board = board.sort_values(["rank", "submission"], ignore_index=True)
+    return board[["rank", "submission", "mean_rank", *columns]]
+
+
+def final_ranks(
+    by_metric: pd.DataFrame, *, weights: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Return the consensus over the metrics under each scheme: scheme, submission, mean_rank, rank.
+
+    `by_metric` is what `metric_ranks` returns.
+    """
+    renamed = by_metric.rename(columns={"submission": "algorithm"})
+    found = consensus(renamed, over="metric", weights=weights)
+    return found.rename(columns={"algorithm": "submission", "score": "mean_rank"})
+
+
+def tidy(scores: pd.DataFrame, metric: str, *, task: str = "all") -> pd.DataFrame:
+    """Return one metric of the scores as a table of task, algorithm, case, value."""
+    return pd.DataFrame(
+        {
+            "task": task,
+            "algorithm": scores["submission"],
+            "case": scores["case"],
+            "value": scores[metric].astype(float),
+        }
+    )
+
+
+def worst_value(
+    values: pd.Series,
+    metric: str,
+    *,
+    smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
+    worst: Mapping[str, float] = WORST,
+) -> float:
+    """Return what a missing value counts as: the metric's worst, the worst measured, or 0."""
+    if metric in worst:
+        return worst[metric]
+    measured = values[np.isfinite(values)]
+    if measured.empty:
+        return 0.0
+    return float(measured.max() if metric in smaller_is_better else measured.min())
+
+
+def _check_columns(scores: pd.DataFrame, metrics: Sequence[str]) -> None:
+    for column in ["submission", "case", *metrics]:
+        if column not in scores.columns:
+            raise ConfigError(
+                f"scores: no column {column!r}; add it, or take it out of the ranking"
+            )
+    repeated = scores.duplicated(["submission", "case"])
+    if repeated.any():
+        row = scores[repeated].iloc[0]
+        raise ConfigError(
+            f"scores: {row['submission']}, {row['case']} stands twice; leave one row per case"
+        )

@@ -1,0 +1,158 @@
+"""What the rank stage leaves behind: tables with their origin inside, and figures for papers."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segarena.files import whole
+from segarena.rank.leaderboard import (
+    SMALLER_IS_BETTER,
+    complete,
+    final_ranks,
+    leaderboard,
+    metric_ranks,
+    tidy,
+    worst_value,
+)
+from segarena.rank.significance import pairwise
+from segarena.rank.stability import BOOTSTRAPS, FINAL, Stability, merge, score_stability
+from segarena.rank.tables import about, write_table
+
+EVERYTHING = "all"
+
+
+def rank_scores(
+    scores: pd.DataFrame,
+    out: str | Path,
+    *,
+    metrics: Sequence[str],
+    deciding_scheme: str,
+    protocol: str,
+    protocol_version: int,
+    seed: int,
+    policy: str = "worst",
+    weights: Mapping[str, float] | None = None,
+    smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
+    subgroups: pd.DataFrame | None = None,
+    bootstraps: int = BOOTSTRAPS,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """Write every table of a protocol's ranking under `out`, and return the leaderboard.
+
+    `scores` has the columns submission, case and `metrics`. `subgroups` has the columns case and
+    subgroup ("modality: CT"), a row for each subgroup a case is in; each is ranked again, as "all"
+    is. Written are leaderboard, schemes, missing, significance and stability/*, each as CSV and
+    Parquet.
+    """
+    out = Path(out)
+    facts = about(
+        protocol=protocol, protocol_version=protocol_version, seed=seed, bootstraps=bootstraps
+    )
+    scores, affected = complete(
+        scores, metrics=metrics, policy=policy, smaller_is_better=smaller_is_better
+    )
+    options: dict[str, Any] = {
+        "metrics": metrics,
+        "smaller_is_better": smaller_is_better,
+        "alpha": alpha,
+    }
+    schemes, tests, assessed = [], [], []
+    for name, part in _subgroups(scores, subgroups):
+        by_metric = metric_ranks(part, **options)
+        final = final_ranks(by_metric, weights=weights).rename(columns={"mean_rank": "score"})
+        found = pd.concat([by_metric, final.assign(metric=FINAL)], ignore_index=True)
+        schemes.append(found.assign(subgroup=name))
+        tests.append(_score_pairwise(part, **options).assign(subgroup=name))
+        stable = score_stability(part, seed=seed, bootstraps=bootstraps, weights=weights, **options)
+        assessed.append(stable.labelled("subgroup", name))
+    board = leaderboard(scores, deciding_scheme=deciding_scheme, weights=weights, **options)
+    write_table(board, out / "leaderboard", facts)
+    columns = ["subgroup", "metric", "scheme", "submission", "score", "rank"]
+    write_table(pd.concat(schemes, ignore_index=True)[columns], out / "schemes", facts)
+    write_table(affected, out / "missing", facts)
+    write_table(
+        _first("subgroup", pd.concat(tests, ignore_index=True)), out / "significance", facts
+    )
+    write_stability(merge(assessed), out / "stability", facts)
+    return board
+
+
+def write_stability(stability: Stability, out: str | Path, facts: Mapping[str, str]) -> None:
+    """Write the tables of a stability assessment under `out`, each as CSV and Parquet."""
+    for field in fields(stability):
+        write_table(getattr(stability, field.name), Path(out) / field.name, facts)
+
+
+def write_figure(chart: Any, stem: str | Path) -> None:
+    """Write an Altair chart or a matplotlib figure as `stem`.svg and `stem`.png (two-fold size)."""
+    import altair as alt
+    import matplotlib as mpl
+
+    stem = Path(stem)
+    for kind in ("svg", "png"):
+        with whole(stem.with_name(f"{stem.name}.{kind}")) as aside:
+            if isinstance(chart, alt.TopLevelMixin):
+                # A figure may hold every case of every team: Altair's limit is for notebooks.
+                with alt.data_transformers.enable("default", max_rows=None):
+                    chart.save(aside, format=kind, scale_factor=2 if kind == "png" else 1)
+            else:
+                # Without a date and with a fixed salt, the same figure is the same file.
+                with mpl.rc_context({"svg.hashsalt": "segarena"}):
+                    date = {"Date": None} if kind == "svg" else None
+                    chart.savefig(aside, format=kind, dpi=200, metadata=date)
+
+
+def folder_names(names: Sequence[str]) -> dict[str, str]:
+    """Return a folder name for each name, safe on any disk and different for different names."""
+    safe: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:60] or "task"
+        taken = {folder.lower() for folder in safe.values()}
+        number = 1
+        folder = plain
+        while folder.lower() in taken:
+            number += 1
+            folder = f"{plain}_{number}"
+        safe[name] = folder
+    return safe
+
+
+def _subgroups(
+    scores: pd.DataFrame, subgroups: pd.DataFrame | None
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield EVERYTHING, scores
+    if subgroups is None:
+        return
+    for name, members in subgroups.groupby("subgroup", sort=True, observed=True):
+        part = scores[scores["case"].isin(members["case"])]
+        if len(part):
+            yield str(name), part
+
+
+def _score_pairwise(
+    scores: pd.DataFrame,
+    *,
+    metrics: Sequence[str],
+    smaller_is_better: Collection[str],
+    alpha: float,
+) -> pd.DataFrame:
+    found = [
+        pairwise(
+            tidy(scores, metric, task=metric),
+            larger_is_better=metric not in smaller_is_better,
+            alpha=alpha,
+            missing_counts_as=worst_value(
+                scores[metric], metric, smaller_is_better=smaller_is_better
+            ),
+        )
+        for metric in metrics
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
+def _first(column: str, table: pd.DataFrame) -> pd.DataFrame:
+    return table[[column, *table.columns.drop(column)]]

@@ -1,0 +1,123 @@
+"""Is one submission better than another on the same cases, and by how much?
+
+A p-value alone says little with many cases, so each pair also gets effect sizes. The Nemenyi test,
+which the critical-difference diagram shows, is scikit-posthocs'.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from segarena.rank.aggregate import Task, fill_missing, tasks
+from segarena.rank.signed_rank import better_p, holm
+
+PAIRWISE_COLUMNS = [
+    "task",
+    "algorithm",
+    "other",
+    "cases",
+    "p",
+    "p_holm",
+    "significant",
+    "mean_advantage",
+    "median_advantage",
+    "share_better",
+    "rank_biserial",
+    "p_nemenyi",
+]
+
+
+def pairwise(
+    table: pd.DataFrame,
+    *,
+    larger_is_better: bool,
+    alpha: float = 0.05,
+    missing_counts_as: float | None = None,
+) -> pd.DataFrame:
+    """Return a row per task and ordered pair: is `algorithm` better than `other`, and by how much?
+
+    `table` has the columns task, algorithm, case, value. `p` is that of the one-sided paired
+    signed-rank test, `p_holm` adjusted over all ordered pairs of the task, and `significant` is
+    p_holm < alpha. Advantages are positive where `algorithm` is better, whatever the metric's
+    direction. `p_nemenyi` is that of the two-sided Nemenyi test after Friedman. A missing value
+    counts as the worst, as in test_then_rank.
+    """
+    parts = []
+    for task in tasks(table):
+        values = fill_missing(
+            task.values, larger_is_better=larger_is_better, missing_counts_as=missing_counts_as
+        )
+        signed = values if larger_is_better else -values
+        parts += _pairs(task, signed, alpha)
+    return pd.DataFrame(parts, columns=PAIRWISE_COLUMNS)
+
+
+def mean_ranks(table: pd.DataFrame, *, larger_is_better: bool) -> pd.DataFrame:
+    """Return the mean rank over the cases of each task: task, algorithm, mean_rank.
+
+    Ties share their average rank and missing answers are last: Friedman's ranks, which the Nemenyi
+    test compares.
+    """
+    parts = []
+    for task in tasks(table):
+        signed = -task.values if larger_is_better else task.values
+        ranks = rankdata(np.where(np.isnan(signed), np.inf, signed), axis=1)
+        parts.append(
+            pd.DataFrame(
+                {"task": task.name, "algorithm": task.algorithms, "mean_rank": ranks.mean(axis=0)}
+            )
+        )
+    columns = ["task", "algorithm", "mean_rank"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def effect_sizes(differences: np.ndarray) -> dict[str, float]:
+    """Return how much better the first of two algorithms is, from its advantage on each case.
+
+    `rank_biserial`: the matched-pairs rank-biserial correlation (Kerby 2014), the share of the rank
+    sum for the first less the share against it, from -1 to 1 and 0 without a difference.
+    `share_better`: the share of cases on which it is better, a tie counting half.
+    """
+    left = differences[differences != 0]
+    ranks = rankdata(np.abs(left))
+    total = ranks.sum()
+    return {
+        "mean_advantage": float(differences.mean()),
+        "median_advantage": float(np.median(differences)),
+        "share_better": float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
+        "rank_biserial": float((ranks * np.sign(left)).sum() / total) if total else 0.0,
+    }
+
+
+def nemenyi_p(signed: np.ndarray) -> np.ndarray:
+    """Return the Nemenyi p-values (algorithms, algorithms) of values (cases, algorithms).
+
+    1 everywhere for a single algorithm, which has nobody to differ from.
+    """
+    # It brings matplotlib and seaborn with it.
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    if signed.shape[1] < 2:
+        return np.ones((signed.shape[1], signed.shape[1]))
+    return posthoc_nemenyi_friedman(signed).to_numpy()
+
+
+def _pairs(task: Task, signed: np.ndarray, alpha: float) -> list[dict[str, object]]:
+    p = better_p(signed, np.ones((len(signed), 1)), larger_is_better=True)
+    adjusted, nemenyi = holm(p)[0], nemenyi_p(signed)
+    return [
+        {
+            "task": task.name,
+            "algorithm": task.algorithms[a],
+            "other": task.algorithms[b],
+            "cases": len(signed),
+            "p": p[0, a, b],
+            "p_holm": adjusted[a, b],
+            "significant": bool(adjusted[a, b] < alpha),
+            **effect_sizes(signed[:, a] - signed[:, b]),
+            "p_nemenyi": nemenyi[a, b],
+        }
+        for a, b in itertools.permutations(range(len(task.algorithms)), 2)
+    ]
