@@ -49,6 +49,8 @@ class Config:
     runtime: str
     base_image: str
     seed: int
+    jobs: str
+    gpus: int
 
 
 def read(config: dict[str, Any], source: str = "config") -> Config:
@@ -73,6 +75,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         runtime=values["runtime"],
         base_image=values["base_image"],
         seed=values["seed"],
+        jobs=values["jobs"],
+        gpus=values["gpus"],
     )
 
 

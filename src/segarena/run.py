@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
+from segarena.predict import gpu
 
 LOGS = Path("results/logs")
 
@@ -38,10 +40,15 @@ def let_scripts_find(source: str) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
 
-def begin() -> None:
-    """Take the folder's lock before the first job; ends the run when another one holds it."""
+def begin(*, gpus: int = 0, cluster: bool = False) -> None:
+    """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
+
+    Ends the run with one line when another run holds the lock or there is no such GPU.
+    """
     with refused():
         lock(Path(".snakemake/segarena.lock"))
+        gpu.check(gpus, cluster=cluster)
+        slurm.end_left_overs(Path.cwd())
 
 
 def lock(path: Path) -> None:

@@ -113,8 +113,92 @@ def case_groups():
     return {name: case.described for name, case in ARENA.cases.items()}
 
 
+def prompt_steps(protocol):
+    """Return what the prompt stage needs to know at each interaction."""
+    head = {
+        "protocol": protocol["name"],
+        "version": protocol["version"],
+        "seed": protocol["seed"],
+    }
+    return [{**head, "step": step} for step in steps(protocol)]
+
+
+def predict_part(protocol):
+    """Return all but the files that an answer depends on."""
+    keys = ("name", "version", "on_failure", "time", "limits")
+    rules_of_play = {key: protocol[key] for key in keys}
+    return {
+        "rules": rules_of_play,
+        "gpu": ARENA.gpus > 0,
+        "code": code("predict.py"),
+    }
+
+
+def prompt_input(wildcards):
+    before = int(wildcards.k) - 1
+    if before == 0:
+        return {}
+    values = {**wildcards, "k": before}
+    return {
+        "said": str(rules.prompt.output).format(**values),
+        "answer": rules.predict.output.answer.format(**values),
+    }
+
+
+def prompt_values(wildcards):
+    return prompt_steps(protocol_of(wildcards))[int(wildcards.k) - 1]
+
+
+CACHE = Path(".snakemake/segarena/archives.json")
+
+
+def submission_digest(wildcards):
+    return digest(ARENA.submissions[wildcards.submission], CACHE)
+
+
+def submission_source(wildcards):
+    return ARENA.submissions[wildcards.submission]
+
+
+def previous_answer(wildcards):
+    before = int(wildcards.k) - 1
+    if before == 0:
+        return []
+    return rules.predict.output.answer.format(**{**wildcards, "k": before})
+
+
+def predict_values(wildcards):
+    return predict_part(protocol_of(wildcards))
+
+
+def session_files(protocol):
+    """Return all files of a session, interaction by interaction: said, answer, record."""
+    kinds = (
+        rules.prompt.output[0],
+        rules.predict.output.answer,
+        rules.predict.output.record,
+    )
+    return [
+        path.replace("{protocol}", protocol).replace("{k}", str(k))
+        for k in interactions(protocol)
+        for path in kinds
+    ]
+
+
+def name_session(protocol):
+    """Return the name of a protocol's session rule, which takes what a profile says of `session`."""
+    name = f"session_{protocol}"
+    asked = workflow.resource_settings._parsed_overwrite_resources
+    if "session" in asked:
+        asked.setdefault(name, asked["session"])
+    return name
+
+
 onstart:
-    run.begin()
+    run.begin(gpus=ARENA.gpus, cluster=not workflow.local_exec)
+    if ARENA.gpus and workflow.local_exec:
+        # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
+        workflow.register_resource("gpu", ARENA.gpus)
 
 
 onerror:

@@ -7,8 +7,6 @@ every scheme, what was missing, significance and stability beside it, as CSV and
 
 
 rule rank:
-    message:
-        "{wildcards.protocol}: ranking the submissions"
     input:
         tables=tables_of,
     output:
@@ -31,5 +29,7 @@ rule rank:
         groups=case_groups(),
         protocol=ranked_protocol,
         code=code("rank.py"),
+    message:
+        "{wildcards.protocol}: ranking the submissions"
     script:
         "../scripts/rank.py"
