@@ -48,7 +48,8 @@ def begin(*, gpus: int = 0, cluster: bool = False) -> None:
     with refused():
         lock(Path(".snakemake/segarena.lock"))
         gpu.check(gpus, cluster=cluster)
-        slurm.end_left_overs(Path.cwd())
+        if cluster:
+            slurm.end_left_overs(Path.cwd())
 
 
 def lock(path: Path) -> None:
