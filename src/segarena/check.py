@@ -243,22 +243,17 @@ def _play(
             "step": step,
         }
         prompt({**common, **before}, said, case, k, values)
-        outputs = {
-            "answer": str(folder / f"{k}.npz"),
-            "record": str(folder / f"{k}.json"),
-            "printed": str(folder / f"{k}.log"),
-        }
+        answer, record_json = str(folder / f"{k}.npz"), str(folder / f"{k}.json")
         files = {
             "submission": str(folder / "submission.json"),
             "image": common["image"],
             "said": said,
             "previous": before.get("answer", ""),
         }
-        keys = ("name", "version", "on_failure", "time", "limits")
-        predict(files, outputs, case=case, rules={key: protocol[key] for key in keys})
-        before = {"said": said, "answer": outputs["answer"]}
-        record = read_json(outputs["record"])
-        log = Path(outputs["printed"]).read_text(encoding="utf-8")
+        predict(files, answer, record_json, case=case, values={"rules": protocol})
+        before = {"said": said, "answer": answer}
+        record = read_json(record_json)
+        log = (folder / f"{k}.log").read_text(encoding="utf-8")
         record |= {"prompt": step["prompt"], "labels": labels, "printed": log}
         print(f"  {case}, interaction {k} ({step['prompt']}): {record['status']}", file=sys.stderr)
         yield record
@@ -351,7 +346,6 @@ def _by_hand(image: dict[str, Any], limits: runners.Limits) -> str:
         "" if limits.write_beside_code else "--read-only",
         f"--cpus {limits.cpus}" if limits.cpus else "",
         f"--user {os.getuid()}:{os.getgid()}" if limits.user == "caller" else "",
-        f"--gpus {limits.gpus}" if limits.gpus else "",
         f"-v {here}/inputs:/workspace/inputs:ro -v {here}/outputs:/workspace/outputs",
         "-w /workspace -e INPUTS=/workspace/inputs -e OUTPUTS=/workspace/outputs",
     ]

@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
+from segarena.predict import gpu
 
 LOGS = Path("results/logs")
 
@@ -33,25 +35,37 @@ def refused() -> Iterator[None]:
         sys.exit(f"segarena: {error}")
 
 
-def begin() -> None:
-    """Take the folder's lock before the first job; ends the run when another one holds it.
+def let_scripts_find(source: str) -> None:
+    """Let scripts, which run as processes of their own, import the package, installed or not."""
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
-    Nobody else is at work here then, so containers and temporary folders of a run in this folder
-    that was killed are of no use any more, and are removed.
+
+def begin(*, gpus: int = 0, cluster: bool = False) -> None:
+    """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
+
+    Ends the run with one line when another run holds the lock or there is no such GPU.
     """
     with refused():
         lock(Path(".snakemake/segarena.lock"))
+        gpu.check(gpus, cluster=cluster)
+        if cluster:
+            slurm.end_left_overs(Path.cwd())
     clear_left_overs(Path.cwd())
 
 
 def clear_left_overs(run_folder: Path) -> None:
-    """Remove the containers and temporary folders of earlier runs in a folder, and no others."""
+    """Remove the containers and temporary folders of earlier runs in a folder, and no others.
+
+    Whoever holds the folder's lock is alone at work here, so they are of no use to anybody.
+    """
     from segarena.predict.runners.docker import remove_left_overs
     from segarena.predict.session import calls_prefix
 
     removed = remove_left_overs(run_folder)
     if removed:
-        print(f"segarena: removed {removed} container(s) that an earlier run left behind")
+        print(f"segarena: removed {removed} container(s) that a killed run left", file=sys.stderr)
     for folder in Path(tempfile.gettempdir()).glob(f"{calls_prefix(run_folder)}*"):
         shutil.rmtree(folder, ignore_errors=True)
 

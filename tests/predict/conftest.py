@@ -81,7 +81,6 @@ class Table:
             rules=self.rules,
             answer_npz=folder / "2.npz",
             record_json=folder / "2.json",
-            printed_log=folder / "2.log",
         )
         return Played(
             read_answer(folder / "2.npz"),

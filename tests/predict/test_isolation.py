@@ -139,10 +139,11 @@ def test_the_engine_is_told_every_limit(
     assert not settings.get("Privileged") and not settings.get("DeviceRequests")
 
 
-def test_a_gpu_that_is_not_there_is_our_failure(play: Any) -> None:
-    """Without a GPU runtime a call that should have a GPU fails as ours."""
+def test_a_gpu_that_is_not_there_is_our_failure(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine without a GPU runtime fails the job that should have a GPU, not the submission."""
+    monkeypatch.setenv("SEGARENA_GPUS", "0")
     with pytest.raises(EngineError, match="could not select device driver"):
-        play("true", limits={"gpus": 1})
+        play("true")
 
 
 def test_peak_memory_is_what_the_program_held(play: Any) -> None:

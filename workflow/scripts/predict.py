@@ -2,31 +2,42 @@
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segarena.errors import told
 from segarena.files import read_json
+from segarena.predict import gpu, kept
 from segarena.predict.session import answer
 
 
 def main(
-    files: dict[str, Any], outputs: dict[str, str], *, case: str, rules: dict[str, Any]
+    files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, values: dict[str, Any]
 ) -> None:
-    """Run the call and write the answer in force after it, the record, and the team's log."""
+    """Run the call and write the answer in force after it, and the record."""
     signal.signal(signal.SIGTERM, _leave)
-    previous = files["previous"]
-    answer(
-        image=read_json(files["submission"]),
+    previous = files.get("previous")
+    image = read_json(files["submission"])
+    call = partial(
+        answer,
+        image=image,
         case=case,
         image_npz=Path(files["image"]),
         said_json=Path(files["said"]),
         previous_npz=Path(previous) if previous else None,
-        rules=rules,
-        answer_npz=Path(outputs["answer"]),
-        record_json=Path(outputs["record"]),
-        printed_log=Path(outputs["printed"]),
+        rules=values["rules"],
+        answer_npz=Path(answer_npz),
+        record_json=Path(record_json),
     )
+    mark = kept.made_from(
+        image=image,
+        image_npz=files["image"],
+        said_json=files["said"],
+        previous_npz=previous or None,
+        values=values,
+    )
+    kept.once(Path(answer_npz), Path(record_json), mark, call)
 
 
 def _leave(*_: object) -> None:
@@ -35,10 +46,11 @@ def _leave(*_: object) -> None:
 
 
 if "snakemake" in globals():
-    with told(snakemake.log[0]):
+    with told(snakemake.log[0]), gpu.taken(snakemake.config.get("gpus", 0)):
         main(
             dict(snakemake.input.items()),
-            dict(snakemake.output.items()),
+            snakemake.output.answer,
+            snakemake.output.record,
             case=snakemake.wildcards.case,
-            rules=snakemake.params["rules"],
+            values=snakemake.params["values"],
         )

@@ -18,6 +18,7 @@ import numpy as np
 from segarena.case import append_arrays, object_array, read_answer, write_answer
 from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
+from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
 from segarena.predict.runners.watch import check_room, readable
@@ -54,14 +55,13 @@ def answer(
     rules: dict[str, Any],
     answer_npz: Path,
     record_json: Path,
-    printed_log: Path,
 ) -> None:
     """Play one interaction: write the answer in force after it, and the record of how it went.
 
-    rules: the protocol's name, version, time, limits and on_failure. `printed_log` is for the team:
-    what happened and the last lines that its program printed. The record of the interaction before
-    lies beside `previous_npz`. Raises EngineError where the infrastructure fails; then nothing is
-    written.
+    rules: the protocol's name, version, time, limits and on_failure. Beside the record its .log is
+    for the team: what happened and the last lines that its program printed. The record of the
+    interaction before lies beside `previous_npz`. Raises EngineError where the infrastructure
+    fails; then nothing is written.
     """
     said = read_json(said_json)
     previous = read_answer(previous_npz) if previous_npz else None
@@ -84,10 +84,11 @@ def answer(
         "case_seconds": used + record["seconds"],
         **{key: image[key] for key in ("image_id", "runtime", "sha256")},
         "host": socket.gethostname(),
+        "gpu": gpu.described(),
     }
     with _our_disk(answer_npz.parent):
         write_answer(answer_npz, segs)
-        with whole(printed_log) as aside:
+        with whole(record_json.with_suffix(".log")) as aside:
             aside.write_text(f"{record['status']}: {record['message']}\n{printed}", "utf-8")
         write_json(record_json, {**head, **record, **tail})
 

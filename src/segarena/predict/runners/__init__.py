@@ -40,7 +40,6 @@ class Limits:
     disk_bytes: int = 4 * GIB
     write_beside_code: bool = True
     user: str = "image"
-    gpus: int = 0
 
     @classmethod
     def of(cls, limits: dict[str, Any], *, seconds: float, machine_memory_bytes: int) -> "Limits":

@@ -29,6 +29,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.predict import gpu
 from segarena.predict.image import image_of_archive, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome
 from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
@@ -205,7 +206,7 @@ class DockerRunner:
             security_opt=["no-new-privileges:true"],
             ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
             init=True,
-            device_requests=_gpus(limits.gpus) if limits.gpus else None,
+            device_requests=_gpus(),
             log_config=docker.types.LogConfig(type="none"),  # _Printed listens instead
         )
 
@@ -433,11 +434,9 @@ def _bind(source: Path, target: str, *, read_only: bool) -> Any:
     return docker.types.Mount(target, str(source.resolve()), type="bind", read_only=read_only)
 
 
-def _gpus(count: int) -> list[Any]:
-    """Ask for the GPUs that the cluster gave to this job, or for as many as the protocol says."""
-    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    wanted = {"device_ids": given[:count]} if given else {"count": count}
-    return [docker.types.DeviceRequest(capabilities=[["gpu"]], **wanted)]
+def _gpus() -> list[Any]:
+    devices = list(gpu.assigned())
+    return [docker.types.DeviceRequest(device_ids=devices, capabilities=[["gpu"]])] * bool(devices)
 
 
 def _seconds_between(start: str, end: str) -> float:
