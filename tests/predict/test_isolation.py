@@ -99,7 +99,13 @@ def test_a_call_is_shut_in(probe: Any) -> None:
     assert (seen["shm"], seen["tmp"]) == (2**28, 2**27)
     assert seen["write_workspace"] == "done"
     ours = {"/workspace/inputs", "/workspace/outputs", "/workspace/predict.sh"}
-    engines = {"/sbin/docker-init", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts"}
+    engines = {
+        "/sbin/docker-init",
+        "/usr/sbin/docker-init",
+        "/etc/resolv.conf",
+        "/etc/hostname",
+        "/etc/hosts",
+    }
     assert set(seen["mounted"]) - engines == ours | {"/workspace/probe.py"}
 
 
