@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segarena.errors import EngineError
+
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
@@ -36,8 +38,23 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Return what a JSON file holds."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Return what a JSON file holds; EngineError where it was cut short or changed by hand."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _not_whole(path) from error
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Return the lines of a text file; EngineError where the last one has no end."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise _not_whole(path)
+    return text.splitlines(keepends=True)
+
+
+def _not_whole(path: str | Path) -> EngineError:
+    return EngineError(f"{path}: not a whole file; delete it and run again")
 
 
 def _json_text(value: Any) -> str:

@@ -1,11 +1,13 @@
 """Rank the submissions of one protocol, and say how far the ranking can be trusted."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from segarena.errors import told
+from segarena.errors import EngineError, told
+from segarena.files import read_lines
 from segarena.rank.outputs import rank_scores
 
 
@@ -25,7 +27,10 @@ def main(
     for path in tables:
         submission = Path(path).name.removesuffix("_metrics.csv")
         name = names[submission]
-        frames.append(pd.read_csv(path).assign(submission=submission, name=name))
+        frame = pd.read_csv(io.StringIO("".join(read_lines(path))))
+        if len(frame) != len(groups):
+            raise EngineError(f"{path}: {len(frame)} of {len(groups)} cases; delete it, run again")
+        frames.append(frame.assign(submission=submission, name=name))
     scores = pd.concat(frames, ignore_index=True).rename(columns={"CaseName": "case"})
     scores["case"] = scores["case"].str.removesuffix(".npz")
     ranking = protocol["ranking"]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
 from segarena.provenance import file_digest
 
@@ -70,7 +71,7 @@ def _valid(answer_npz: Path, record_json: Path, made_from: str) -> bool:
         return record["made_from"] == made_from and record["answer_sha256"] == file_digest(
             answer_npz
         )
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, EngineError, KeyError):
         return False
 
 

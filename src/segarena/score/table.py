@@ -11,19 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from segarena.files import whole
+from segarena.errors import EngineError
+from segarena.files import read_lines, whole
 
 Scores = dict[str, dict[int, list[float]]]
 Row = dict[str, Any]
 
 
 def read_scores(path: str | Path) -> Scores:
-    """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label."""
+    """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label.
+
+    Raises EngineError where lines are missing: half a table must not become a score.
+    """
     scores: Scores = {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            series = scores.setdefault(line["metric"], {})
-            series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
+    for line in csv.DictReader(read_lines(path)):
+        series = scores.setdefault(line["metric"], {})
+        series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
+    if len({tuple((k, len(v)) for k, v in series.items()) for series in scores.values()}) != 1:
+        raise EngineError(f"{path}: lines are missing; delete it and run again")
     return scores
 
 
@@ -33,6 +38,8 @@ def row(case: str, scores: Scores, seconds: list[float], values: dict[str, Any])
     values: the protocol's metrics, series and time. Where the case took longer than the protocol
     allows and `on_overtime` is zero, all its scores are 0, as the challenge's rules say.
     """
+    if len(seconds) != len(next(iter(scores.values()))):
+        raise EngineError(f"{case}: interactions are missing in its scores; delete them, run again")
     means = {_column(metric): _means(scores, metric) for metric in values["metrics"]}
     labels = len(next(iter(next(iter(scores.values())).values())))
     bound = values["time"]["seconds_per_label"] * labels
