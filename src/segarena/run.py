@@ -8,7 +8,9 @@ off and this module's on.
 import contextlib
 import fcntl
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,22 @@ def begin(*, gpus: int = 0, cluster: bool = False) -> None:
         gpu.check(gpus, cluster=cluster)
         if cluster:
             slurm.end_left_overs(Path.cwd())
+    clear_left_overs(Path.cwd())
+
+
+def clear_left_overs(run_folder: Path) -> None:
+    """Remove the containers and temporary folders of earlier runs in a folder, and no others.
+
+    Whoever holds the folder's lock is alone at work here, so they are of no use to anybody.
+    """
+    from segarena.predict.runners.docker import remove_left_overs
+    from segarena.predict.session import calls_prefix
+
+    removed = remove_left_overs(run_folder)
+    if removed:
+        print(f"segarena: removed {removed} container(s) that a killed run left", file=sys.stderr)
+    for folder in Path(tempfile.gettempdir()).glob(f"{calls_prefix(run_folder)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lock(path: Path) -> None:
