@@ -41,7 +41,7 @@ def begin(*, gpus: int = 0, cluster: bool = False) -> None:
     with refused():
         lock(Path(".snakemake/segarena.lock"))
         gpu.check(gpus, cluster=cluster)
-        slurm.end_left_overs(Path.cwd())
+        slurm.end_left_overs(Path.cwd(), cluster=cluster)
 
 
 def lock(path: Path) -> None:

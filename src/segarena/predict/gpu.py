@@ -11,6 +11,7 @@ on every node, while a Docker daemon outside of it counts all of them.
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
@@ -80,6 +81,7 @@ def described() -> dict[str, object] | None:
     }
 
 
+@functools.cache
 def installed() -> list[Device]:
     """Return the GPUs that the driver shows here, as dicts of index, uuid, name, driver_version."""
     command = shutil.which("nvidia-smi")
