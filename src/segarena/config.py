@@ -31,6 +31,12 @@ class Case:
     box: bool = True
     groups: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def described(self) -> dict[str, str]:
+        """What cases can be grouped by: the modality and the sheet's own columns."""
+        modality = {"modality": self.modality} if self.modality else {}
+        return modality | dict(self.groups)
+
 
 @dataclass(frozen=True)
 class Config:

@@ -33,6 +33,13 @@ def refused() -> Iterator[None]:
         sys.exit(f"segarena: {error}")
 
 
+def let_scripts_find(source: str) -> None:
+    """Let scripts, which run as processes of their own, import the package, installed or not."""
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
+
+
 def begin(*, gpus: int = 0, cluster: bool = False) -> None:
     """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
 

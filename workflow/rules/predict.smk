@@ -7,46 +7,6 @@ with {k}.json (how it went). With `jobs: session` one job plays all interactions
 case in turn; it takes the place of prompt and predict and writes the same files.
 """
 
-CACHE = Path(".snakemake/segarena/archives.json")
-
-
-def submission_digest(wildcards):
-    return digest(ARENA.submissions[wildcards.submission], CACHE)
-
-
-def submission_source(wildcards):
-    return ARENA.submissions[wildcards.submission]
-
-
-def previous_answer(wildcards):
-    before = int(wildcards.k) - 1
-    if before == 0:
-        return []
-    return rules.predict.output.answer.format(**{**wildcards, "k": before})
-
-
-def predict_values(wildcards):
-    return predict_part(protocol_of(wildcards))
-
-
-def session_files(protocol):
-    """Return all files of a session, interaction by interaction: said, answer, record."""
-    kinds = rules.prompt.output[0], rules.predict.output.answer, rules.predict.output.record
-    return [
-        path.replace("{protocol}", protocol).replace("{k}", str(k))
-        for k in interactions(protocol)
-        for path in kinds
-    ]
-
-
-def name_session(protocol):
-    """Return the name of a protocol's session rule, which takes what a profile says of `session`."""
-    name = f"session_{protocol}"
-    asked = workflow.resource_settings._parsed_overwrite_resources
-    if "session" in asked:
-        asked.setdefault(name, asked["session"])
-    return name
-
 
 # The archive is `ancient`: what counts is its content, which `sha256` stands for.
 rule image:
@@ -79,10 +39,10 @@ rule predict:
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",
     log:
         "results/logs/predict/{protocol}/{submission}/{case}/{k}.log",
-    params:
-        values=predict_values,
     resources:
         gpu=int(ARENA.gpus > 0),
+    params:
+        values=predict_values,
     message:
         "{wildcards.protocol}: {wildcards.submission} answers on {wildcards.case}, interaction {wildcards.k}"
     script:
@@ -106,12 +66,12 @@ for _protocol in ARENA.protocols.values() if ARENA.jobs == "session" else []:
             "results/logs/predict/"
             + _protocol["name"]
             + "/{submission}/{case}/session.log",
+        resources:
+            gpu=int(ARENA.gpus > 0),
         params:
             steps=prompt_steps(_protocol),
             values=predict_part(_protocol),
             code=[code("prompt.py"), code("session.py")],
-        resources:
-            gpu=int(ARENA.gpus > 0),
         message:
             "{wildcards.submission} plays all interactions on {wildcards.case}"
         script:

@@ -1,27 +1,33 @@
-"""rank: from the teams' tables to a leaderboard.
+"""rank: from the teams' tables to a leaderboard, and how far it can be trusted.
 
-Input: results/score/{protocol}/*_metrics.csv. Output: results/rank/{protocol}/leaderboard.csv.
+Input: results/score/{protocol}/*_metrics.csv. Output: results/rank/{protocol}/leaderboard.csv, with
+every scheme, what was missing, significance and stability beside it, as CSV and Parquet
+(docs/ranking.md).
 """
-
-
-def tables_of(wildcards):
-    return expand(rules.metrics.output.table, submission=ARENA.submissions, **wildcards)
-
-
-def ranking_of(wildcards):
-    return protocol_of(wildcards)["ranking"]
 
 
 rule rank:
     input:
         tables=tables_of,
     output:
-        "results/rank/{protocol}/leaderboard.csv",
+        multiext(
+            "results/rank/{protocol}/",
+            "schemes.csv",
+            "missing.csv",
+            "significance.csv",
+            "leaderboard.parquet",
+            "schemes.parquet",
+            "missing.parquet",
+            "significance.parquet",
+        ),
+        leaderboard="results/rank/{protocol}/leaderboard.csv",
+        stability=directory("results/rank/{protocol}/stability"),
     log:
         "results/logs/rank/{protocol}.log",
     params:
         names=ARENA.display_names,
-        ranking=ranking_of,
+        groups=case_groups(),
+        protocol=ranked_protocol,
         code=code("rank.py"),
     message:
         "{wildcards.protocol}: ranking the submissions"

@@ -198,9 +198,10 @@ def _all_samples(
 
 
 def _consensus(by_metric: list[Ranks], weights: list[float] | None) -> Ranks:
+    given = weights or [1.0] * len(by_metric)  # np.average without weights fails on no samples
     return {
         scheme: sample_ranks(
-            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=weights),
+            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=given),
             smaller_first=True,
         )
         for scheme in by_metric[0]
