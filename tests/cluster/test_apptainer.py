@@ -60,9 +60,7 @@ def play(
             submission_archive(folder, tmp_path / "team.tar.gz", kind="tiny")
         )
         write_image(tmp_path / "image.npz", Image(np.zeros(SHAPE, np.uint8), (3, 1, 1), [BOX]))
-        write_json(
-            tmp_path / "said.json", {**say_box(first_words([1]), [BOX]), "interaction": 1}
-        )
+        write_json(tmp_path / "said.json", {**say_box(first_words([1]), [BOX]), "interaction": 1})
         seconds = limits.pop("seconds", 30)
         answer(
             image=image,

@@ -38,7 +38,11 @@ _MOST_TMP_FILES = 100_000
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What Apptainer says when the image, not the engine, is why a container does not start.
-_IMAGE_CANNOT_START = ("executable file not found", "exec format error", "no such file or directory")
+_IMAGE_CANNOT_START = (
+    "executable file not found",
+    "exec format error",
+    "no such file or directory",
+)
 
 
 class ApptainerRunner:
@@ -156,7 +160,7 @@ class ApptainerRunner:
                     shutil.copyfileobj(plain, tar, 1 << 20)
                 tar.flush()
             except OSError as error:
-                raise EngineError(f"{source}: cannot be unpacked to build from ({error})") from error
+                raise EngineError(f"{source}: cannot be unpacked ({error})") from error
             build = [self.command, "--silent", "build", "--force", str(aside)]
             done = subprocess.run(
                 [*build, f"docker-archive:{tar.name}"],
