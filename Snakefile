@@ -23,5 +23,5 @@ rule all:
             protocol=ARENA.protocols,
             submission=ARENA.submissions,
         ),
-        expand(rules.rank.output, protocol=ARENA.protocols),
+        expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
         expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),

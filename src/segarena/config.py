@@ -31,6 +31,12 @@ class Case:
     box: bool = True
     groups: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def described(self) -> dict[str, str]:
+        """What cases can be grouped by: the modality and the sheet's own columns."""
+        modality = {"modality": self.modality} if self.modality else {}
+        return modality | dict(self.groups)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -43,6 +49,8 @@ class Config:
     runtime: str
     base_image: str
     seed: int
+    jobs: str
+    gpus: int
 
 
 def read(config: dict[str, Any], source: str = "config") -> Config:
@@ -67,6 +75,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         runtime=values["runtime"],
         base_image=values["base_image"],
         seed=values["seed"],
+        jobs=values["jobs"],
+        gpus=values["gpus"],
     )
 
 

@@ -25,6 +25,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from segarena.errors import CaseError
+
 NONE, ONE, TWO, THREE, FOUR, SIX, TOP = (np.uint64(n) for n in (0, 1, 2, 3, 4, 6, 63))
 Runs = tuple[np.ndarray, np.ndarray, np.ndarray]
 """The runs of a mask, row by row: where each row's begin in the list, their starts, their stops."""
@@ -75,15 +77,20 @@ class Tally:
 def comparable(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return two label maps in the same dtype, uint8 or uint16, as the kernels take them.
 
-    Raises ValueError where a map holds what is no label from 0 to 65535.
+    Raises CaseError where they differ in shape or hold what is no label from 0 to 65535.
     """
+    if truth.ndim != 3 or truth.shape != answer.shape:
+        raise CaseError(
+            f"label maps have the shapes {truth.shape} and {answer.shape}; two equal ones (D, H, W)"
+            " are needed, a 2D map as a single slice"
+        )
     for dtype in (np.uint8, np.uint16):
         if _fits(truth, dtype) and _fits(answer, dtype):
             return (
                 np.ascontiguousarray(truth, dtype=dtype),
                 np.ascontiguousarray(answer, dtype=dtype),
             )
-    raise ValueError("a label map holds whole numbers from 0 to 65535")
+    raise CaseError("a label map holds something else than whole numbers from 0 to 65535")
 
 
 def _fits(array: np.ndarray, dtype: type[np.unsignedinteger]) -> bool:

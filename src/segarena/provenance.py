@@ -26,9 +26,8 @@ def code_digest(script: str | Path) -> str:
         path = waiting.pop()
         if path in seen:
             continue
-        tree = ast.parse(path.read_bytes())
-        seen[path] = _normalised(tree)
-        waiting += _imported(tree)
+        seen[path], imported = _read(path)
+        waiting += imported
     digest = hashlib.sha256()
     for name, text in sorted((path.name, text) for path, text in seen.items()):
         digest.update(f"{name}\0{text}\0".encode())
@@ -51,6 +50,14 @@ def folder_digest(folder: str | Path) -> str:
             digest.update(f"{path.relative_to(folder)}\0{executable}\0".encode())
             digest.update(file_digest(path).encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def _read(path: Path) -> tuple[str, list[Path]]:
+    """Return a module's code without what does not count, and the modules that it imports."""
+    tree = ast.parse(path.read_bytes())
+    imported = _imported(tree)
+    return _normalised(tree), imported
 
 
 def _normalised(tree: ast.Module) -> str:

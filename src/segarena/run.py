@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
+from segarena.predict import gpu
 
 LOGS = Path("results/logs")
 
@@ -31,10 +33,23 @@ def refused() -> Iterator[None]:
         sys.exit(f"segarena: {error}")
 
 
-def begin() -> None:
-    """Take the folder's lock before the first job; ends the run when another one holds it."""
+def let_scripts_find(source: str) -> None:
+    """Let scripts, which run as processes of their own, import the package, installed or not."""
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
+
+
+def begin(*, gpus: int = 0, cluster: bool = False) -> None:
+    """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
+
+    Ends the run with one line when another run holds the lock or there is no such GPU.
+    """
     with refused():
         lock(Path(".snakemake/segarena.lock"))
+        gpu.check(gpus, cluster=cluster)
+        if cluster:
+            slurm.end_left_overs(Path.cwd())
 
 
 def lock(path: Path) -> None:

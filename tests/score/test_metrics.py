@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from segarena.case import read_image, read_truth
-from segarena.errors import ConfigError
-from segarena.score.metrics import check, score
+from segarena.score.metrics import score
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 CVPR25 = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 2, "zero_unless": {}}]
@@ -34,9 +33,3 @@ def test_means_equal_the_reference(team):
             assert means["DSC"] == pytest.approx(float(row[f"DSC_{interaction}"]), abs=1e-12)
             if means["DSC"] > 0.2:
                 assert means["NSD"] == pytest.approx(float(row[f"NSD_{interaction}"]), abs=1e-12)
-
-
-def test_check_names_an_unknown_metric():
-    """A metric that the catalogue lacks is told by its key, with the known names."""
-    with pytest.raises(ConfigError, match=r"metrics\.1\.name: no metric 'DICE'; known: DSC"):
-        check([{"name": "DSC"}, {"name": "DICE"}])

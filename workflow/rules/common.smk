@@ -10,10 +10,6 @@ from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
-# Scripts run as processes of their own and find the package this way, installed or not.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
-)
 
 from segarena import run
 from segarena.config import read
@@ -26,6 +22,7 @@ if not config:
     configfile: "config/config.yaml"
 
 
+run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
 
@@ -57,8 +54,151 @@ def protocol_of(wildcards):
     return ARENA.protocols[wildcards.protocol]
 
 
+def prepare_input(wildcards):
+    case = case_of(wildcards)
+    return {"image_file": case.image, "label_file": case.label}
+
+
+def prepare_values(wildcards):
+    case = case_of(wildcards)
+    return {
+        "modality": case.modality,
+        "window": case.window,
+        "box": case.box,
+        "seed": ARENA.seed,
+    }
+
+
+def answers_of(wildcards):
+    return expand(
+        rules.predict.output.answer, k=interactions(wildcards.protocol), **wildcards
+    )
+
+
+def records_of(wildcards):
+    return expand(
+        rules.predict.output.record,
+        k=interactions(wildcards.protocol),
+        case=ARENA.cases,
+        **wildcards,
+    )
+
+
+def case_scores_of(wildcards):
+    return expand(rules.score.output, case=ARENA.cases, **wildcards)
+
+
+def metrics_values(wildcards):
+    protocol = protocol_of(wildcards)
+    return {
+        key: protocol[key] for key in ("name", "version", "metrics", "series", "time")
+    }
+
+
+def metric_list(wildcards):
+    return protocol_of(wildcards)["metrics"]
+
+
+def tables_of(wildcards):
+    return expand(rules.metrics.output.table, submission=ARENA.submissions, **wildcards)
+
+
+def ranked_protocol(wildcards):
+    protocol = protocol_of(wildcards)
+    return {key: protocol[key] for key in ("name", "version", "seed", "ranking")}
+
+
+def case_groups():
+    """Return what the sheet says of each case beyond what prepare needs, by case."""
+    return {name: case.described for name, case in ARENA.cases.items()}
+
+
+def prompt_steps(protocol):
+    """Return what the prompt stage needs to know at each interaction."""
+    head = {
+        "protocol": protocol["name"],
+        "version": protocol["version"],
+        "seed": protocol["seed"],
+    }
+    return [{**head, "step": step} for step in steps(protocol)]
+
+
+def predict_part(protocol):
+    """Return all but the files that an answer depends on."""
+    keys = ("name", "version", "on_failure", "time", "limits")
+    rules_of_play = {key: protocol[key] for key in keys}
+    return {
+        "rules": rules_of_play,
+        "gpu": ARENA.gpus > 0,
+        "code": code("predict.py"),
+    }
+
+
+def prompt_input(wildcards):
+    before = int(wildcards.k) - 1
+    if before == 0:
+        return {}
+    values = {**wildcards, "k": before}
+    return {
+        "said": str(rules.prompt.output).format(**values),
+        "answer": rules.predict.output.answer.format(**values),
+    }
+
+
+def prompt_values(wildcards):
+    return prompt_steps(protocol_of(wildcards))[int(wildcards.k) - 1]
+
+
+CACHE = Path(".snakemake/segarena/archives.json")
+
+
+def submission_digest(wildcards):
+    return digest(ARENA.submissions[wildcards.submission], CACHE)
+
+
+def submission_source(wildcards):
+    return ARENA.submissions[wildcards.submission]
+
+
+def previous_answer(wildcards):
+    before = int(wildcards.k) - 1
+    if before == 0:
+        return []
+    return rules.predict.output.answer.format(**{**wildcards, "k": before})
+
+
+def predict_values(wildcards):
+    return predict_part(protocol_of(wildcards))
+
+
+def session_files(protocol):
+    """Return all files of a session, interaction by interaction: said, answer, record."""
+    kinds = (
+        rules.prompt.output[0],
+        rules.predict.output.answer,
+        rules.predict.output.record,
+    )
+    return [
+        path.replace("{protocol}", protocol).replace("{k}", str(k))
+        for k in interactions(protocol)
+        for path in kinds
+    ]
+
+
+def name_session(protocol):
+    """Return the name of a protocol's session rule, which takes what a profile says of `session`."""
+    name = f"session_{protocol}"
+    asked = workflow.resource_settings._parsed_overwrite_resources
+    if "session" in asked:
+        asked.setdefault(name, asked["session"])
+    return name
+
+
 onstart:
-    run.begin()
+    run.begin(gpus=ARENA.gpus, cluster=not workflow.local_exec)
+    if ARENA.gpus and workflow.local_exec:
+        # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
+        workflow.register_resource("gpu", ARENA.gpus)
 
 
 onerror:

@@ -1,35 +1,11 @@
-"""predict: a submission is loaded once, then answers one interaction a job.
+"""predict: a submission is loaded once, then answers one interaction a job, or all in one job.
 
 Input: the archives or folders under `submissions`, the prepared image, what the user has said.
 Output: results/predict/{submission}/image.json (what the submission is), and
 results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force after interaction k)
-with {k}.json (how it went).
+with {k}.json (how it went). With `jobs: session` one job plays all interactions of a submission on a
+case in turn; it takes the place of prompt and predict and writes the same files.
 """
-
-CACHE = Path(".snakemake/segarena/archives.json")
-
-
-def submission_digest(wildcards):
-    return digest(ARENA.submissions[wildcards.submission], CACHE)
-
-
-def submission_source(wildcards):
-    return ARENA.submissions[wildcards.submission]
-
-
-def previous_answer(wildcards):
-    before = int(wildcards.k) - 1
-    if before == 0:
-        return []
-    return rules.predict.output.answer.format(**{**wildcards, "k": before})
-
-
-def predict_rules(wildcards):
-    protocol = protocol_of(wildcards)
-    return {
-        key: protocol[key]
-        for key in ("name", "version", "on_failure", "time", "limits")
-    }
 
 
 # The archive is `ancient`: what counts is its content, which `sha256` stands for.
@@ -63,10 +39,42 @@ rule predict:
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",
     log:
         "results/logs/predict/{protocol}/{submission}/{case}/{k}.log",
+    resources:
+        gpu=int(ARENA.gpus > 0),
     params:
-        rules=predict_rules,
-        code=code("predict.py"),
+        values=predict_values,
     message:
         "{wildcards.protocol}: {wildcards.submission} answers on {wildcards.case}, interaction {wildcards.k}"
     script:
         "../scripts/predict.py"
+
+
+# A rule a protocol, since each has its own number of interactions.
+for _protocol in ARENA.protocols.values() if ARENA.jobs == "session" else []:
+
+    rule:
+        name:
+            name_session(_protocol["name"])
+        input:
+            submission=rules.image.output[0],
+            image=rules.prepare.output.image,
+            truth=rules.prepare.output.truth,
+            gate=ancient(rules.cases.output[0]),
+        output:
+            session_files(_protocol["name"]),
+        log:
+            "results/logs/predict/"
+            + _protocol["name"]
+            + "/{submission}/{case}/session.log",
+        resources:
+            gpu=int(ARENA.gpus > 0),
+        params:
+            steps=prompt_steps(_protocol),
+            values=predict_part(_protocol),
+            code=[code("prompt.py"), code("session.py")],
+        message:
+            "{wildcards.submission} plays all interactions on {wildcards.case}"
+        script:
+            "../scripts/session.py"
+
+    workflow.ruleorder(f"session_{_protocol['name']}", "predict", "prompt")

@@ -6,21 +6,6 @@ is the gate that keeps containers waiting until every case is known to be usable
 """
 
 
-def prepare_input(wildcards):
-    case = case_of(wildcards)
-    return {"image_file": case.image, "label_file": case.label}
-
-
-def prepare_values(wildcards):
-    case = case_of(wildcards)
-    return {
-        "modality": case.modality,
-        "window": case.window,
-        "box": case.box,
-        "seed": ARENA.seed,
-    }
-
-
 rule prepare:
     input:
         unpack(prepare_input),

@@ -5,27 +5,6 @@ everything the user has said up to interaction k.
 """
 
 
-def prompt_input(wildcards):
-    before = int(wildcards.k) - 1
-    if before == 0:
-        return {}
-    values = {**wildcards, "k": before}
-    return {
-        "said": str(rules.prompt.output).format(**values),
-        "answer": rules.predict.output.answer.format(**values),
-    }
-
-
-def prompt_values(wildcards):
-    protocol = protocol_of(wildcards)
-    return {
-        "protocol": protocol["name"],
-        "version": protocol["version"],
-        "seed": protocol["seed"],
-        "step": steps(protocol)[int(wildcards.k) - 1],
-    }
-
-
 rule prompt:
     input:
         unpack(prompt_input),

@@ -6,36 +6,6 @@ in the reference evaluation's columns.
 """
 
 
-def answers_of(wildcards):
-    return expand(
-        rules.predict.output.answer, k=interactions(wildcards.protocol), **wildcards
-    )
-
-
-def records_of(wildcards):
-    return expand(
-        rules.predict.output.record,
-        k=interactions(wildcards.protocol),
-        case=ARENA.cases,
-        **wildcards,
-    )
-
-
-def case_scores_of(wildcards):
-    return expand(rules.score.output, case=ARENA.cases, **wildcards)
-
-
-def metrics_values(wildcards):
-    protocol = protocol_of(wildcards)
-    return {
-        key: protocol[key] for key in ("name", "version", "metrics", "series", "time")
-    }
-
-
-def metric_list(wildcards):
-    return protocol_of(wildcards)["metrics"]
-
-
 rule score:
     input:
         image=rules.prepare.output.image,

@@ -1,36 +1,48 @@
 """Let a submission answer one interaction."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segarena.errors import told
 from segarena.files import read_json
+from segarena.predict import gpu, kept
 from segarena.predict.session import answer
 
 
 def main(
-    files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, rules: dict[str, Any]
+    files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, values: dict[str, Any]
 ) -> None:
     """Run the call and write the answer in force after it, and the record."""
-    previous = files["previous"]
-    answer(
-        image=read_json(files["submission"]),
+    previous = files.get("previous")
+    image = read_json(files["submission"])
+    call = partial(
+        answer,
+        image=image,
         case=case,
         image_npz=Path(files["image"]),
         said_json=Path(files["said"]),
         previous_npz=Path(previous) if previous else None,
-        rules=rules,
+        rules=values["rules"],
         answer_npz=Path(answer_npz),
         record_json=Path(record_json),
     )
+    mark = kept.made_from(
+        image=image,
+        image_npz=files["image"],
+        said_json=files["said"],
+        previous_npz=previous or None,
+        values=values,
+    )
+    kept.once(Path(answer_npz), Path(record_json), mark, call)
 
 
 if "snakemake" in globals():
-    with told(snakemake.log[0]):
+    with told(snakemake.log[0]), gpu.taken(snakemake.config.get("gpus", 0)):
         main(
             dict(snakemake.input.items()),
             snakemake.output.answer,
             snakemake.output.record,
             case=snakemake.wildcards.case,
-            rules=snakemake.params["rules"],
+            values=snakemake.params["values"],
         )

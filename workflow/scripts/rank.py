@@ -1,4 +1,4 @@
-"""Rank the submissions of one protocol, with all that says how far the ranking can be trusted."""
+"""Rank the submissions of one protocol, and say how far the ranking can be trusted."""
 
 from pathlib import Path
 from typing import Any
@@ -7,45 +7,57 @@ import pandas as pd
 
 from segarena.errors import told
 from segarena.rank.outputs import rank_scores
-from segarena.rank.tables import about, write_table
 
 
 def main(
     tables: list[str],
-    leaderboard: str,
+    out: Path,
     *,
     names: dict[str, str],
-    groups: list[tuple[str, str]],
+    groups: dict[str, dict[str, str]],
     protocol: dict[str, Any],
 ) -> None:
-    """Write the leaderboard and its tables. groups: (case, "column: value") pairs."""
+    """Write the leaderboard and every table behind it under `out`.
+
+    names: display name by submission. groups: what the sheet says of each case, by case.
+    """
     frames = []
     for path in tables:
         submission = Path(path).name.removesuffix("_metrics.csv")
-        frames.append(pd.read_csv(path).assign(submission=submission))
-    scores = pd.concat(frames, ignore_index=True)
-    scores["case"] = scores["CaseName"].str.removesuffix(".npz")
-    out = Path(leaderboard).parent
-    board = rank_scores(
+        name = names[submission]
+        frames.append(pd.read_csv(path).assign(submission=submission, name=name))
+    scores = pd.concat(frames, ignore_index=True).rename(columns={"CaseName": "case"})
+    scores["case"] = scores["case"].str.removesuffix(".npz")
+    ranking = protocol["ranking"]
+    rank_scores(
         scores,
         out,
-        metrics=protocol["ranking"]["metrics"],
-        deciding_scheme=protocol["ranking"]["scheme"],
+        metrics=ranking["metrics"],
+        deciding_scheme=ranking["scheme"],
         protocol=protocol["name"],
         protocol_version=protocol["version"],
         seed=protocol["seed"],
-        subgroups=pd.DataFrame(groups, columns=["case", "subgroup"]),
+        policy=ranking.get("missing", "worst"),
+        weights=ranking.get("weights"),
+        bootstraps=ranking.get("bootstraps", 1000),
+        subgroups=_subgroups(groups),
     )
-    board.insert(2, "name", board["submission"].map(names))
-    facts = about(protocol=protocol["name"], protocol_version=protocol["version"])
-    write_table(board, out / "leaderboard", facts)
+
+
+def _subgroups(groups: dict[str, dict[str, str]]) -> pd.DataFrame | None:
+    rows = [
+        {"case": case, "subgroup": f"{key}: {value}"}
+        for case, said in groups.items()
+        for key, value in said.items()
+    ]
+    return pd.DataFrame(rows) if rows else None
 
 
 if "snakemake" in globals():
     with told(snakemake.log[0]):
         main(
             list(snakemake.input.tables),
-            snakemake.output.leaderboard,
+            Path(snakemake.output.leaderboard).parent,
             names=snakemake.params.names,
             groups=snakemake.params.groups,
             protocol=snakemake.params.protocol,

@@ -104,7 +104,7 @@ def tau_violins(taus: pd.DataFrame) -> Chart:
     )
     medians = data.groupby("label", as_index=False)["tau"].median()
     base = alt.Chart(pd.concat([counts, medians]))
-    y = alt.Scale(domain=[lowest - bin_width, 1 + bin_width], nice=False)
+    y = alt.Scale(domain=[min(lowest, 0.9) - bin_width, 1 + bin_width], nice=False)
     bars = (
         base.transform_filter("isValid(datum.half)")
         .mark_rect(color=BLUE, opacity=0.75)
@@ -227,7 +227,7 @@ def podium(table: pd.DataFrame, *, larger_is_better: bool, value: str = "Value")
     width = max(380, min(1100, 26 * count * count, 95 * count))
     base = alt.Chart(data.dropna(subset=["value"])).encode(
         x=alt.X("x:Q", title=None, scale=x, axis=alt.Axis(labels=False, grid=False, values=places)),
-        y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
+        y=alt.Y("value:Q", title=value, scale=_value_scale(data["value"])),
     )
     dots = base.mark_circle(size=26, opacity=0.75).encode(
         color=colour, tooltip=["algorithm:N", "case:N", "value:Q", "place:Q"]
@@ -243,7 +243,7 @@ def podium(table: pd.DataFrame, *, larger_is_better: bool, value: str = "Value")
     bars = alt.Chart(counts).mark_bar(size=max(2.0, 0.75 * width / count / count))
     bottom = bars.encode(
         x=alt.X("x:Q", title="Place in the case", scale=x, axis=axis),
-        y=alt.Y("cases:Q", title="Cases", axis=alt.Axis(tickCount=4)),
+        y=alt.Y("cases:Q", title="Cases", axis=alt.Axis(tickCount=4, tickMinStep=1)),
         color=colour,
         tooltip=["algorithm:N", "place:Q", "cases:Q"],
     )
@@ -257,7 +257,12 @@ def ranking_heatmap(table: pd.DataFrame, order: Sequence[str], *, larger_is_bett
     largest = int(counts["cases"].max()) if len(counts) else 1
     size = 36 if len(order) <= 12 else 24
     base = alt.Chart(counts).encode(
-        x=alt.X("place:O", title="Place in the case", axis=alt.Axis(labelAngle=0)),
+        x=alt.X(
+            "place:O",
+            title="Place in the case",
+            scale=alt.Scale(domain=list(range(1, len(order) + 1))),
+            axis=alt.Axis(labelAngle=0),
+        ),
         y=alt.Y("algorithm:N", sort=list(order), title=None),
     )
     scale = alt.Scale(scheme="viridis", domain=[0, largest], reverse=True)
@@ -279,8 +284,8 @@ def dot_and_box(table: pd.DataFrame, order: Sequence[str], *, value: str = "Valu
     place = data.groupby("algorithm", observed=True).cumcount()
     data = data.assign(jitter=(place * 0.618034) % 1)
     base = alt.Chart(data).encode(
-        x=alt.X("algorithm:N", sort=list(order), title=None, axis=_names()),
-        y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
+        x=alt.X("algorithm:N", title=None, axis=_names(), scale=alt.Scale(domain=list(order))),
+        y=alt.Y("value:Q", title=value, scale=_value_scale(data["value"])),
     )
     step = 60 if len(order) <= 12 else 36
     opacity = 0.45 if data["case"].nunique() <= 100 else 0.2
@@ -310,7 +315,7 @@ def critical_difference(
     ranks = mean_ranks.set_index("algorithm")["mean_rank"]
     p = pairwise.pivot(index="algorithm", columns="other", values="p_nemenyi")
     p = p.loc[ranks.index, ranks.index].fillna(1.0)
-    figure = Figure(figsize=(7, 1.2 + 0.17 * len(ranks)), layout="constrained")
+    figure = Figure(figsize=(6, 1.2 + 0.17 * len(ranks)))
     axes = figure.add_subplot()
     names = _short_names(ranks.index.to_list())
     critical_difference_diagram(
@@ -345,6 +350,17 @@ def _placed(table: pd.DataFrame, *, larger_is_better: bool) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def _value_scale(values: pd.Series) -> alt.Scale:
+    lowest, highest = values.min(), values.max()
+    if pd.isna(lowest):
+        return alt.Scale(domain=[0, 1])
+    if lowest == highest:
+        # Left alone, the axis of a constant has a single tick, rounded to a whole number.
+        room = abs(lowest) / 2 or 0.5
+        return alt.Scale(domain=[lowest - room, highest + room], nice=False)
+    return alt.Scale(zero=False)
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:

@@ -103,7 +103,7 @@ def write_figure(chart: Any, stem: str | Path) -> None:
                 # Without a date and with a fixed salt, the same figure is the same file.
                 with mpl.rc_context({"svg.hashsalt": "segarena"}):
                     date = {"Date": None} if kind == "svg" else None
-                    chart.savefig(aside, format=kind, dpi=200, metadata=date)
+                    chart.savefig(aside, format=kind, dpi=200, metadata=date, bbox_inches="tight")
 
 
 def folder_names(names: Sequence[str]) -> dict[str, str]:

@@ -198,12 +198,10 @@ def _all_samples(
 
 
 def _consensus(by_metric: list[Ranks], weights: list[float] | None) -> Ranks:
-    # Equal weights are given in full: without any, np.average refuses the empty samples of a task
-    # with a single case, which cannot be left out.
-    weights = weights or [1.0] * len(by_metric)
+    given = weights or [1.0] * len(by_metric)  # np.average without weights fails on no samples
     return {
         scheme: sample_ranks(
-            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=weights),
+            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=given),
             smaller_first=True,
         )
         for scheme in by_metric[0]

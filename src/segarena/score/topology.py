@@ -20,16 +20,15 @@ def cldice(pair: Pair, /) -> float:
 
 
 def _centre_line(mask: np.ndarray) -> np.ndarray:
+    """Return the centre line of a mask; the mask itself where thinning leaves nothing of it."""
     from skimage.morphology import skeletonize
 
-    if mask.shape[0] == 1:
-        return skeletonize(mask[0])[None] > 0
-    return skeletonize(mask) > 0
+    line = skeletonize(mask[0])[None] if mask.shape[0] == 1 else skeletonize(mask)
+    return line > 0 if line.any() else mask
 
 
 def _share(line: np.ndarray, mask: np.ndarray) -> float:
-    length = np.count_nonzero(line)
-    return float(np.count_nonzero(line & mask) / length) if length else 0.0
+    return float(np.count_nonzero(line & mask) / np.count_nonzero(line))
 
 
 def components(pair: Pair, /) -> float:
