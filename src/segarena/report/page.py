@@ -10,18 +10,21 @@ script without the page's nonce or from its folder, nothing from elsewhere.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from segarena.files import whole
 from segarena.rank.aggregate import SCHEMES
 from segarena.rank.figures import SCHEME_LABELS
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
+from segarena.report.charts import FIGURES, caption
 from segarena.report.certainty import sentence
 from segarena.report.results import Results, larger_is_better
 
@@ -29,6 +32,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 # Reasons are shown as far as a reader would go; the records have the rest.
 LONGEST_MESSAGE = 300
 CASES_NAMED = 5
+# Above this a browser draws the PNG faster.
+LARGEST_SVG = 1_000_000
 
 
 def script_json(value: Any) -> str:
@@ -42,14 +47,14 @@ def write(
     results: Results,
     *,
     failed: pd.DataFrame,
-    figures: Sequence[dict[str, str]],
+    specs: Mapping[str, Any],
     vega: str,
     software: str,
 ) -> None:
-    """Write index.html and data/SUBMISSION.js under `folder`.
+    """Write index.html, data/SUBMISSION.js and figures/NAME.js under `folder`.
 
-    failed: what `results.failures` returns. figures: name, title and caption of each figure of
-    figures/. vega: the script that draws them.
+    failed: what `results.failures` returns. specs: what `charts.draw` returned for figures/. vega:
+    the script that draws them.
     """
     folder = Path(folder)
     for submission in results.names:
@@ -58,6 +63,8 @@ def write(
             "segarena.team",
             [submission, _series(results, failed, submission)],
         )
+    for name, spec in specs.items():
+        _write_script(folder / "figures" / f"{name}.js", "segarena.figure", [name, spec])
     board = leaderboard_data(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -66,7 +73,7 @@ def write(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(shown=_shown, percent=_percent)
+    environment.globals.update(breakable=_breakable, shown=_shown, percent=_percent)
     text = environment.get_template("index.html").render(
         protocol=results.protocol,
         board=board,
@@ -74,7 +81,7 @@ def write(
         data=script_json(board),
         nonce=hashlib.sha256(script_json(board).encode()).hexdigest()[:32],
         certain=board["certain"][board["start"]],
-        figures=figures,
+        figures=[_figure(folder / "figures", name) for name in specs],
         failures=_failure_groups(failed, results),
         answers=len(results.names) * len(results.cases) * len(results.interactions),
         failed=len(failed),
@@ -140,6 +147,22 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
         "interactions": len(results.interactions),
         "extremes": _extremes(results),
         "deciding": results.metrics[0],
+    }
+
+
+def _figure(folder: Path, name: str) -> dict[str, Any]:
+    """Return what the page says of a figure, and the picture that stands in until it is drawn."""
+    drawn = folder / f"{name}.svg"
+    with drawn.open(encoding="utf-8") as file:
+        size = re.search(r'viewBox="0 0 (\d+)[.\d]* (\d+)[.\d]*"', file.read(2000))
+    kind = "svg" if drawn.stat().st_size < LARGEST_SVG else "png"
+    return {
+        "name": name,
+        "title": FIGURES[name][0],
+        "caption": caption(name),
+        "picture": f"{name}.{kind}",
+        "width": size[1] if size else "",
+        "height": size[2] if size else "",
     }
 
 
@@ -260,6 +283,12 @@ def _failure_groups(failed: pd.DataFrame, results: Results) -> list[dict[str, An
 
 def _cut(message: str) -> str:
     return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…"
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken after an underscore and before a capital."""
+    parts = re.split(r"(?<=_)|(?<=[a-z])(?=[A-Z])", name)
+    return Markup("<wbr>").join(parts)
 
 
 def _shown(value: float | None) -> str:

@@ -5,6 +5,7 @@ Answers' records are found by their place, not named one by one: there may be 18
 the teams' tables are made anew whenever one changes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def read(
     stability = rank / "stability"
     return Results(
         protocol=protocol,
-        names={name: names.get(name, name) for name in _best_first(schemes, protocol)},
+        names=_told_apart({name: names.get(name, name) for name in _best_first(schemes, protocol)}),
         scores=scores,
         groups={case: dict(values) for case, values in groups.items()},
         schemes=schemes,
@@ -122,6 +123,15 @@ def failures(predict_folder: str | Path, results: Results) -> pd.DataFrame:
                         rows.append({"submission": submission, "interaction": k, **record})
     columns = ["submission", "case", "interaction", "status", "message"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _told_apart(names: dict[str, str]) -> dict[str, str]:
+    """Return the names to show; where two submissions share one, it says which is which."""
+    shared = {name for name, times in Counter(names.values()).items() if times > 1}
+    return {
+        submission: f"{name} ({submission})" if name in shared else name
+        for submission, name in names.items()
+    }
 
 
 def _best_first(schemes: pd.DataFrame, protocol: Protocol) -> list[str]:

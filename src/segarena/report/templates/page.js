@@ -132,7 +132,7 @@ const segarena = (() => {
     load(`figures/${name}.js`).then((spec) => {
       if (!spec || !window.vegaEmbed) return;
       const inside = make("div");
-      window.vegaEmbed(inside, spec, { actions: false, renderer: spec.canvas ? "canvas" : "svg" })
+      window.vegaEmbed(inside, spec, { actions: false, renderer: "svg" })
         .then(() => place.replaceChildren(inside));
     });
   }
