@@ -50,8 +50,7 @@ def begin(*, gpus: int = 0, cluster: bool = False) -> None:
     with refused():
         lock(Path(".snakemake/segarena.lock"))
         gpu.check(gpus, cluster=cluster)
-        if cluster:
-            slurm.end_left_overs(Path.cwd())
+        slurm.end_left_overs(Path.cwd(), cluster=cluster)
     clear_left_overs(Path.cwd())
 
 

@@ -30,14 +30,11 @@ def main(
         answer_npz=Path(answer_npz),
         record_json=Path(record_json),
     )
-    mark = kept.made_from(
-        image=image,
-        image_npz=files["image"],
-        said_json=files["said"],
-        previous_npz=previous or None,
-        values=values,
-    )
-    kept.once(Path(answer_npz), Path(record_json), mark, call)
+    read = [files["image"], files["said"]]
+    if previous:
+        read += [previous, Path(previous).with_suffix(".json")]
+    mark = kept.made_from(image=image, files=read, values=values)
+    kept.once(Path(record_json), [Path(answer_npz)], mark, call, gpu=gpu.described())
 
 
 def _leave(*_: object) -> None:

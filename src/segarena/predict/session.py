@@ -18,7 +18,6 @@ import numpy as np
 from segarena.case import append_arrays, object_array, read_answer, write_answer
 from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
-from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
 from segarena.predict.runners.watch import check_room, readable
@@ -84,7 +83,6 @@ def answer(
         "case_seconds": used + record["seconds"],
         **{key: image[key] for key in ("image_id", "runtime", "sha256")},
         "host": socket.gethostname(),
-        "gpu": gpu.described(),
     }
     with _our_disk(answer_npz.parent):
         write_answer(answer_npz, segs)

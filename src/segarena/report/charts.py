@@ -1,0 +1,356 @@
+"""The figures of a report, by name: each a function from the results to one chart.
+
+The charts that the rank stage has are taken from it; what is added here shows the course of the
+interactions and the subgroups. The best eight submissions have a colour and a mark of their own,
+all others are grey: nobody can tell thirty colours apart.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from segarena.protocol import ROOT
+from segarena.rank import figures
+from segarena.rank.leaderboard import tidy
+from segarena.rank.outputs import EVERYTHING
+from segarena.rank.stability import FINAL
+from segarena.report.results import Results, larger_is_better
+
+CAPTIONS = ROOT / "workflow" / "report"
+COLOURED = 8
+OTHERS = "other submissions"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999933")
+GREY = "#B5B5B5"
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke", "arrow")
+# More dots than this a submission are thinned, evenly through the sorted values.
+MOST_DOTS = 200
+
+
+def quality_by_interaction(results: Results) -> Any:
+    """Mean quality after every interaction, a line a submission, with the mean's 95 % interval."""
+    rows = [
+        {"metric": name, "interaction": k, "column": f"{name}_{k}"}
+        for name in results.measured
+        for k in results.interactions
+    ]
+    data = _means(results, rows)
+    base = alt.Chart(data).encode(x=_interactions(results))
+    chosen = alt.selection_point(fields=["shown"], bind="legend")
+    y = alt.Y("mean:Q", title="Mean over the cases", scale=alt.Scale(zero=False))
+    colour = _colour(results)
+    bands = base.mark_area(opacity=0.15).encode(
+        y=alt.Y("low:Q", title="Mean over the cases", scale=alt.Scale(zero=False)),
+        y2="high:Q",
+        color=colour,
+        detail="name:N",
+        opacity=alt.condition(chosen, alt.value(0.15), alt.value(0.0)),
+    )
+    lines = base.mark_line(strokeWidth=2).encode(
+        y=y, color=colour, detail="name:N", opacity=_faded(chosen)
+    )
+    points = (
+        base.mark_point(filled=True, size=50)
+        .encode(
+            y=y,
+            color=colour,
+            shape=_shape(results),
+            opacity=_faded(chosen),
+            tooltip=["name:N", "interaction:Q", *_numbers("mean", "low", "high")],
+        )
+        .add_params(chosen)
+    )
+    return _styled(_by(alt.layer(bands, lines, points), "metric", columns=2, width=420))
+
+
+def quality_over_time(results: Results) -> Any:
+    """Mean quality against the mean time spent so far, a mark an interaction."""
+    rows = [
+        {"metric": name, "interaction": k, "column": f"{name}_{k}"}
+        for name in results.measured
+        for k in results.interactions
+    ]
+    data = _means(results, rows)
+    columns = [f"RunningTime_{k}" for k in results.interactions]
+    seconds = results.scores.groupby("submission")[columns].mean().cumsum(axis=1)
+    spent = [
+        seconds.loc[name].iloc[k - 1]
+        for name, k in zip(data["submission"], data["interaction"], strict=True)
+    ]
+    data = data.assign(seconds=spent)
+    chosen = alt.selection_point(fields=["shown"], bind="legend")
+    base = alt.Chart(data).encode(
+        x=alt.X("seconds:Q", title="Seconds a case, all interactions so far"),
+        y=alt.Y("mean:Q", title="Mean over the cases", scale=alt.Scale(zero=False)),
+        color=_colour(results),
+    )
+    lines = base.mark_line(strokeWidth=1.5).encode(
+        detail="name:N", order="interaction:Q", opacity=_faded(chosen)
+    )
+    points = (
+        base.mark_point(filled=True, size=50)
+        .encode(
+            shape=_shape(results),
+            opacity=_faded(chosen),
+            tooltip=["name:N", "interaction:Q", *_numbers("seconds", "mean")],
+        )
+        .add_params(chosen)
+    )
+    return _styled(_by(alt.layer(lines, points), "metric", columns=2, width=420))
+
+
+def subgroups(results: Results) -> Any:
+    """Each subgroup's mean of the deciding metric with its 95 % interval, a panel a subgroup."""
+    metric = results.metrics[0]
+    parts = [_means(results, [{"group": f"all ({len(results.cases)})", "column": metric}])]
+    members: dict[str, set[str]] = {}
+    for case, values in results.groups.items():
+        for column, value in values.items():
+            members.setdefault(f"{column}: {value}", set()).add(case)
+    for group, cases in sorted(members.items()):
+        row = {"group": f"{group} ({len(cases)})", "column": metric}
+        parts.append(_means(results, [row], cases=cases))
+    data = pd.concat(parts, ignore_index=True)
+    order = list(results.names.values())
+    base = alt.Chart(data).encode(y=alt.Y("name:N", sort=order, title=None, axis=_names()))
+    x = alt.Scale(zero=False)
+    rules = base.mark_rule(strokeWidth=1.5, color="#0072B2").encode(
+        x=alt.X("low:Q", title=metric, scale=x), x2="high:Q"
+    )
+    dots = base.mark_point(filled=True, size=55, color="#0072B2", opacity=1).encode(
+        x=alt.X("mean:Q", title=metric, scale=x),
+        tooltip=["name:N", *_numbers("mean", "low", "high"), "cases:Q"],
+    )
+    layers = alt.layer(rules, dots)
+    sort = list(dict.fromkeys(data["group"]))
+    return _styled(_by(layers, "group", columns=3, width=230, height=alt.Step(17), sort=sort))
+
+
+def dot_and_box(results: Results) -> Any:
+    """Every case's value of each metric of the ranking, as a dot beside its submission's box."""
+    return _stacked(
+        [
+            figures.dot_and_box(
+                _thinned(_named(results, tidy(results.scores, metric))),
+                list(results.names.values()),
+                value=metric,
+            )
+            for metric in results.metrics
+        ],
+        columns=2 if len(results.names) <= 8 else 1,
+    )
+
+
+def podium(results: Results) -> Any:
+    """Who took which place in each case, by the deciding metric."""
+    metric = results.metrics[0]
+    table = _named(results, tidy(results.scores, metric))
+    return figures.podium(table, larger_is_better=larger_is_better(metric), value=metric)
+
+
+def ranking_heatmap(results: Results) -> Any:
+    """How often each submission took each place, by the deciding metric."""
+    metric = results.metrics[0]
+    return figures.ranking_heatmap(
+        _named(results, tidy(results.scores, metric)),
+        list(results.names.values()),
+        larger_is_better=larger_is_better(metric),
+    )
+
+
+def blobs(results: Results) -> Any:
+    """How the final rank spreads over the bootstrap samples."""
+    intervals = results.intervals[results.intervals["subgroup"] == EVERYTHING]
+    return figures.blobs(
+        _named(results, _deciding(results, results.frequencies)),
+        _named(results, _deciding(results, intervals)),
+    )
+
+
+def rank_frequencies(results: Results) -> Any:
+    """How often each submission had each final rank over the bootstrap samples."""
+    return figures.rank_frequencies(_named(results, _deciding(results, results.frequencies)))
+
+
+def tau_violins(results: Results) -> Any:
+    """How the bootstrap rankings agree with the ranking on all cases, by scheme."""
+    taus = results.taus
+    return figures.tau_violins(taus[taus["task"] == FINAL])
+
+
+def significance_map(results: Results) -> Any:
+    """Who is significantly better than whom, by each metric of the ranking."""
+    table = _named(results, results.significance)
+    table = table.assign(other=table["other"].map(results.names))
+    order = list(results.names.values())
+    return _stacked(
+        [
+            figures.significance_map(table[table["task"] == metric], order).properties(title=metric)
+            for metric in results.metrics
+        ],
+        columns=3 if len(order) <= 8 else 1,
+    )
+
+
+def ranks_across_schemes(results: Results) -> Any:
+    """The final rank of each submission under every scheme."""
+    schemes = results.schemes
+    found = schemes[(schemes["subgroup"] == EVERYTHING) & (schemes["metric"] == FINAL)]
+    table = found.rename(columns={"submission": "algorithm"})
+    return figures.ranks_across_schemes(_named(results, table))
+
+
+FIGURES: dict[str, tuple[str, Callable[[Results], Any]]] = {
+    "quality_by_interaction": ("Quality against interactions", quality_by_interaction),
+    "quality_over_time": ("Quality against time", quality_over_time),
+    "dot_and_box": ("Every case, by metric", dot_and_box),
+    "subgroups": ("By modality, structure and other groups", subgroups),
+    "blobs": ("How certain the ranks are", blobs),
+    "rank_frequencies": ("How often each rank", rank_frequencies),
+    "significance_map": ("Who is significantly better than whom", significance_map),
+    "ranks_across_schemes": ("Ranks under other schemes", ranks_across_schemes),
+    "tau_violins": ("Agreement of the bootstrap rankings", tau_violins),
+    "podium": ("Places case by case", podium),
+    "ranking_heatmap": ("How often each place", ranking_heatmap),
+}
+
+
+def caption(name: str) -> str:
+    """Return the caption of a figure, the one that `snakemake --report` shows as well."""
+    text = (CAPTIONS / f"{name}.rst").read_text(encoding="utf-8")
+    return " ".join(text.split())
+
+
+def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
+    """Write every figure as SVG and PNG under `folder`; return the Vega-Lite specs by name."""
+    from segarena.rank.outputs import write_figure
+
+    specs = {}
+    with alt.data_transformers.enable("default", max_rows=None):
+        for name, (_, build) in FIGURES.items():
+            chart = build(results)
+            write_figure(chart, Path(folder) / name)
+            specs[name] = chart.to_dict()
+    return specs
+
+
+def _means(
+    results: Results, rows: Sequence[dict[str, Any]], *, cases: set[str] | None = None
+) -> pd.DataFrame:
+    """Return mean and 95 % interval (Student's t) of a column of each row, a line a submission."""
+    scores = results.scores
+    if cases is not None:
+        scores = scores[scores["case"].isin(cases)]
+    grouped = scores.groupby("submission")
+    shown = _shown(results)
+    parts = []
+    for row in rows:
+        column = grouped[row["column"]]
+        found = pd.DataFrame({"mean": column.mean(), "cases": column.count(), "sem": column.sem()})
+        half = student.ppf(0.975, np.maximum(found["cases"] - 1, 1)) * found["sem"].fillna(0)
+        found = found.assign(low=found["mean"] - half, high=found["mean"] + half, **row)
+        parts.append(found.drop(columns=["sem", "column"]).reset_index())
+    data = pd.concat(parts, ignore_index=True)
+    return data.assign(
+        name=data["submission"].map(results.names), shown=data["submission"].map(shown)
+    )
+
+
+def _shown(results: Results) -> dict[str, str]:
+    return {
+        submission: name if i < COLOURED else OTHERS
+        for i, (submission, name) in enumerate(results.names.items())
+    }
+
+
+def _scale(results: Results, values: Sequence[str], other: str) -> alt.Scale:
+    domain = list(dict.fromkeys(_shown(results).values()))
+    found = [*values[: min(len(results.names), COLOURED)], other][: len(domain)]
+    return alt.Scale(domain=domain, range=found)
+
+
+def _colour(results: Results) -> alt.Color:
+    return alt.Color("shown:N", title=None, scale=_scale(results, COLOURS, GREY))
+
+
+def _shape(results: Results) -> alt.Shape:
+    return alt.Shape("shown:N", title=None, scale=_scale(results, SHAPES, "circle"))
+
+
+def _faded(chosen: Any) -> Any:
+    return alt.condition(chosen, alt.value(1.0), alt.value(0.1))
+
+
+def _numbers(*names: str) -> list[alt.Tooltip]:
+    return [alt.Tooltip(f"{name}:Q", format=".3f") for name in names]
+
+
+def _interactions(results: Results) -> alt.X:
+    axis = alt.Axis(values=list(results.interactions), format="d", grid=False)
+    last = results.interactions[-1]
+    scale = alt.Scale(domain=[1, max(last, 2)], nice=False, padding=12)
+    return alt.X("interaction:Q", title="Interaction", axis=axis, scale=scale)
+
+
+def _by(
+    layers: Any,
+    column: str,
+    *,
+    columns: int,
+    width: int,
+    height: Any = 260,
+    sort: Sequence[str] | None = None,
+) -> Any:
+    header = alt.Header(labelFontSize=12, labelFontWeight="bold", title=None)
+    facet = alt.Facet(f"{column}:N", header=header, sort=list(sort) if sort else alt.Undefined)
+    panel = layers.properties(width=width, height=height)
+    return panel.facet(facet, columns=columns).resolve_scale(y="independent")
+
+
+def _stacked(charts: Sequence[Any], *, columns: int) -> Any:
+    config = charts[0].config
+    for chart in charts:
+        chart.config = alt.Undefined
+    if len(charts) == 1:
+        joined = charts[0]
+    else:
+        joined = alt.concat(*charts, columns=columns).resolve_scale(color="shared")
+    joined.config = config
+    return joined
+
+
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """Return at most MOST_DOTS rows a submission, evenly through its sorted values, ends included."""
+    parts = []
+    for _, part in table.sort_values("value").groupby("algorithm", sort=False):
+        if len(part) > MOST_DOTS:
+            kept = np.linspace(0, len(part) - 1, MOST_DOTS).round().astype(int)
+            part = part.iloc[kept]  # noqa: PLW2901
+        parts.append(part)
+    return pd.concat(parts).sort_values(["algorithm", "case"], ignore_index=True)
+
+
+def _named(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(algorithm=table["algorithm"].map(results.names))
+
+
+def _deciding(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["task"] == FINAL) & (table["scheme"] == results.scheme)]
+
+
+def _names() -> alt.Axis:
+    return alt.Axis(labelLimit=140, labelOverlap=False)
+
+
+def _styled(chart: Any) -> Any:
+    return (
+        chart.configure_view(stroke=None)
+        .configure_axis(
+            labelFontSize=11, titleFontSize=12, titleFontWeight="normal", gridColor="#E5E5E5"
+        )
+        .configure_legend(labelFontSize=11, titleFontSize=11, labelLimit=180)
+    )

@@ -1,0 +1,317 @@
+"""The report: index.html and the data that it loads when it is looked at.
+
+The page opens from disk, where a browser lets it fetch nothing; what is too large for the page
+itself therefore lies in small scripts that it adds when they are needed. Whatever a submission has
+a say in (names, messages) is text: Jinja escapes it in the page, `script_json` in scripts, and the
+page's own script only ever sets textContent. A content security policy stands behind that: no
+script without the page's nonce or from its folder, nothing from elsewhere.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from segarena.files import whole
+from segarena.rank.aggregate import SCHEMES
+from segarena.rank.figures import SCHEME_LABELS
+from segarena.rank.outputs import EVERYTHING
+from segarena.rank.stability import FINAL
+from segarena.report.charts import FIGURES, caption
+from segarena.report.certainty import sentence
+from segarena.report.results import Results, larger_is_better
+
+TEMPLATES = Path(__file__).with_name("templates")
+# Reasons are shown as far as a reader would go; the records have the rest.
+LONGEST_MESSAGE = 300
+CASES_NAMED = 5
+# Above this a browser draws the PNG faster.
+LARGEST_SVG = 1_000_000
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that may stand in a script element: no `<`, `>`, `&` and no line separators."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def write(
+    folder: str | Path,
+    results: Results,
+    *,
+    failed: pd.DataFrame,
+    specs: Mapping[str, Any],
+    vega: str,
+    software: str,
+) -> None:
+    """Write index.html, data/SUBMISSION.js and figures/NAME.js under `folder`.
+
+    failed: what `results.failures` returns. specs: what `charts.draw` returned for figures/. vega:
+    the script that draws them.
+    """
+    folder = Path(folder)
+    for submission in results.names:
+        _write_script(
+            folder / "data" / f"{submission}.js",
+            "segarena.team",
+            [submission, _series(results, failed, submission)],
+        )
+    for name, spec in specs.items():
+        _write_script(folder / "figures" / f"{name}.js", "segarena.figure", [name, spec])
+    board = leaderboard_data(results)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(breakable=_breakable, shown=_shown, percent=_percent)
+    text = environment.get_template("index.html").render(
+        protocol=results.protocol,
+        board=board,
+        rows=_first_rows(board),
+        data=script_json(board),
+        nonce=hashlib.sha256(script_json(board).encode()).hexdigest()[:32],
+        certain=board["certain"][board["start"]],
+        figures=[_figure(folder / "figures", name) for name in specs],
+        failures=_failure_groups(failed, results),
+        answers=len(results.names) * len(results.cases) * len(results.interactions),
+        failed=len(failed),
+        counted_missing=len(results.missing),
+        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        vega=vega,
+        software=software,
+    )
+    with whole(folder / "index.html") as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def leaderboard_data(results: Results) -> dict[str, Any]:
+    """Return everything that the leaderboard can show, ready for JSON.
+
+    `table` maps "subgroup|metric|scheme" to a row per team, in the order of `teams`: score, rank,
+    low, high, share_first. `certain` maps the same keys to a sentence.
+    """
+    teams = list(results.names)
+    place = {name: i for i, name in enumerate(teams)}
+    both = results.schemes.merge(
+        results.intervals.rename(columns={"task": "metric", "algorithm": "submission"}).drop(
+            columns="rank"
+        ),
+        on=["subgroup", "metric", "scheme", "submission"],
+    )
+    samples = _samples(results)
+    sizes = _subgroup_sizes(results)
+    table: dict[str, list[list[float | None]]] = {}
+    certain: dict[str, str] = {}
+    for (subgroup, metric, scheme), part in both.groupby(
+        ["subgroup", "metric", "scheme"], sort=False, observed=True
+    ):
+        key = f"{subgroup}|{metric}|{scheme}"
+        rows: list[list[float | None]] = [[None] * 5 for _ in teams]
+        columns = part[["submission", "score", "rank", "low", "high", "share_first"]]
+        for name, *values in columns.itertuples(index=False):
+            rows[place[name]] = [_short(value) for value in values]
+        table[key] = rows
+        certain[key] = sentence(
+            part.rename(columns={"submission": "algorithm"}),
+            results.names,
+            cases=sizes[subgroup],
+            samples=samples,
+        )
+    return {
+        "protocol": results.protocol["name"],
+        "teams": [{"id": name, "name": shown} for name, shown in results.names.items()],
+        "metrics": [{"name": name, "larger": larger_is_better(name)} for name in results.metrics],
+        "final": FINAL,
+        "schemes": [{"name": name, "label": SCHEME_LABELS[name]} for name in SCHEMES],
+        "scheme": results.scheme,
+        "subgroups": _subgroup_choices(results, sizes),
+        "start": f"{EVERYTHING}|{FINAL}|{results.scheme}",
+        "samples": samples,
+        "table": table,
+        "certain": certain,
+        "cases": results.cases,
+        "measured": results.measured,
+        "interactions": len(results.interactions),
+        "extremes": _extremes(results),
+        "deciding": results.metrics[0],
+    }
+
+
+def _figure(folder: Path, name: str) -> dict[str, Any]:
+    """Return what the page says of a figure, and the picture that stands in until it is drawn."""
+    drawn = folder / f"{name}.svg"
+    with drawn.open(encoding="utf-8") as file:
+        size = re.search(r'viewBox="0 0 (\d+)[.\d]* (\d+)[.\d]*"', file.read(2000))
+    kind = "svg" if drawn.stat().st_size < LARGEST_SVG else "png"
+    return {
+        "name": name,
+        "title": FIGURES[name][0],
+        "caption": caption(name),
+        "picture": f"{name}.{kind}",
+        "width": size[1] if size else "",
+        "height": size[2] if size else "",
+    }
+
+
+def _samples(results: Results) -> int:
+    first = results.frequencies.groupby(["scheme", "task", "algorithm"], observed=True)["count"]
+    return int(first.sum().max()) if len(results.frequencies) else 0
+
+
+def _subgroup_sizes(results: Results) -> dict[str, int]:
+    sizes = {EVERYTHING: len(results.cases)}
+    for case in results.cases:
+        for column, value in results.groups.get(case, {}).items():
+            sizes[f"{column}: {value}"] = sizes.get(f"{column}: {value}", 0) + 1
+    return sizes
+
+
+def _subgroup_choices(results: Results, sizes: dict[str, int]) -> list[dict[str, Any]]:
+    ranked = set(results.schemes["subgroup"])
+    chosen = [name for name in sizes if name in ranked]
+    return [
+        {
+            "name": name,
+            "column": "" if name == EVERYTHING else name.split(": ", 1)[0],
+            "value": "all cases" if name == EVERYTHING else name.split(": ", 1)[1],
+            "cases": sizes[name],
+        }
+        for name in sorted(chosen, key=lambda name: (name != EVERYTHING, name))
+    ]
+
+
+def _first_rows(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the leaderboard as it stands before any script has run."""
+    rows = []
+    for i, team in enumerate(board["teams"]):
+        score, rank, low, high, share = board["table"][board["start"]][i]
+        means = [
+            board["table"][f"{EVERYTHING}|{metric['name']}|mean_then_rank"][i][0]
+            for metric in board["metrics"]
+        ]
+        rows.append(
+            {
+                **team,
+                "score": score,
+                "rank": int(rank),
+                "low": int(low),
+                "high": int(high),
+                "share": share,
+                "means": means,
+            }
+        )
+    return rows
+
+
+def _extremes(results: Results) -> dict[str, list[str]]:
+    """Return each team's best, median and worst case by the first metric of the ranking."""
+    metric = results.metrics[0]
+    found = {}
+    for submission, part in results.scores.groupby("submission"):
+        ordered = part.dropna(subset=[metric]).sort_values(
+            [metric, "case"], ascending=[not larger_is_better(metric), True]
+        )["case"]
+        if len(ordered):
+            found[str(submission)] = [
+                ordered.iloc[0],
+                ordered.iloc[(len(ordered) - 1) // 2],
+                ordered.iloc[-1],
+            ]
+    return found
+
+
+def _series(results: Results, failed: pd.DataFrame, submission: str) -> dict[str, Any]:
+    part = results.scores[results.scores["submission"] == submission].set_index("case")
+    part = part.reindex(results.cases)
+    numbered = results.interactions
+    own = failed[failed["submission"] == submission]
+    return {
+        "values": {
+            name: [
+                [_short(value) for value in row]
+                for row in part[[f"{name}_{k}" for k in numbered]].to_numpy()
+            ]
+            for name in results.measured
+        },
+        "seconds": [
+            [_short(value) for value in row]
+            for row in part[[f"RunningTime_{k}" for k in numbered]].to_numpy()
+        ],
+        "deciding": [_short(value) for value in part[results.metrics[0]]],
+        "failed": [
+            [row.case, int(row.interaction), f"{row.status}: {row.message}"[:LONGEST_MESSAGE]]
+            for row in own.itertuples()
+        ],
+    }
+
+
+def _failure_groups(failed: pd.DataFrame, results: Results) -> list[dict[str, Any]]:
+    """Return the failures, alike ones together, the most frequent first."""
+    groups = []
+    by = failed.groupby(["submission", "status", "message"], sort=False)
+    for (submission, status, message), part in by:
+        cases = list(dict.fromkeys(part["case"]))
+        groups.append(
+            {
+                "id": submission,
+                "name": results.names[submission],
+                "status": status,
+                "message": _cut(message),
+                "answers": len(part),
+                "cases": len(cases),
+                "named": [
+                    (row.case, int(row.interaction))
+                    for row in part.drop_duplicates("case").head(CASES_NAMED).itertuples()
+                ],
+            }
+        )
+    return sorted(groups, key=lambda group: -group["answers"])
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…"
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken after an underscore and before a capital."""
+    parts = re.split(r"(?<=_)|(?<=[a-z])(?=[A-Z])", name)
+    return Markup("<wbr>").join(parts)
+
+
+def _shown(value: float | None) -> str:
+    """Return a number as the page's own script writes it."""
+    if value is None:
+        return "–"
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3}f}"
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "–"
+    if 0 < share < 0.01:
+        return "< 1 %"
+    return "> 99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
+
+
+def _short(value: float) -> float | None:
+    """Return four significant digits, which is what a page shows; None for no value."""
+    value = float(value)
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def _write_script(path: Path, function: str, arguments: list[Any]) -> None:
+    with whole(path) as aside:
+        aside.write_text(
+            f"{function}({','.join(map(script_json, arguments))});\n", encoding="utf-8"
+        )

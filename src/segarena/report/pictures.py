@@ -1,0 +1,316 @@
+"""Pictures of a case and of what was answered on it, cheap enough to draw all of them.
+
+A case is drawn once: the middle slices in three planes, side by side in one image, and the truth's
+outline as a transparent layer of the same size. What a submission answered is one more transparent
+layer a case, with a row an interaction: outlines, box, clicks and scribbles, no image. The page lays
+them over each other, so thirty submissions do not mean thirty copies of the image. Outlines run
+along the borders of voxels and are found by comparing neighbours; nothing is smoothed.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Picture
+from PIL import ImageDraw
+
+from segarena.case import Box, Image
+from segarena.files import whole
+
+# Okabe and Ito's palette without black and blue, which are lost on a dark image; then a grey for
+# labels beyond these, and what markers and the truth are drawn in.
+COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 200, 140),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+CLEAR, OTHER, WHITE, BLACK = 0, len(COLOURS) + 1, len(COLOURS) + 2, len(COLOURS) + 3
+PALETTE = ((0, 0, 0), *COLOURS, (170, 170, 170), (255, 255, 255), (0, 0, 0))
+AXES = ("axial", "coronal", "sagittal")
+LONGEST_SIDE = 320
+THINNEST_SIDE = 48
+GAP = 4
+MARGIN = 0.35
+LEAST_MARGIN_MM = 8.0
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One slice of a case and where it lies in the picture.
+
+    axis: 0, 1 or 2 of the volume. start, stop: the voxels shown, in rows and columns.
+    """
+
+    axis: int
+    index: int
+    start: tuple[int, int]
+    stop: tuple[int, int]
+    left: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown of a case: up to three planes side by side, and a colour a label."""
+
+    shape: tuple[int, int, int]
+    planes: tuple[Plane, ...]
+    colours: dict[int, int]
+
+    @property
+    def width(self) -> int:
+        """Pixels of the whole picture, gaps included."""
+        last = self.planes[-1]
+        return last.left + last.width
+
+    @property
+    def height(self) -> int:
+        """Pixels of the tallest plane."""
+        return max(plane.height for plane in self.planes)
+
+
+def view_of(gts: np.ndarray, spacing_mm: tuple[float, float, float]) -> View:
+    """Return the view of a case: the middle slices of its largest label, cropped to all labels.
+
+    gts: (D, H, W). A case without labels is shown as a whole, in its middle. All planes have the
+    same scale, save that very thin ones are widened to be seen; a single slice has one plane.
+    """
+    labels, counts = np.unique(gts, return_counts=True)
+    labels, counts = labels[labels > 0], counts[labels > 0]
+    ordered = [int(label) for label in labels[np.argsort(-counts, kind="stable")]]
+    largest = gts == ordered[0] if ordered else np.ones(gts.shape, bool)
+    middle = [_middle(largest, axis) for axis in range(3)]
+    crop = [_crop(gts, axis, spacing_mm[axis]) for axis in range(3)]
+    across = max((stop - start) * spacing_mm[axis] for axis, (start, stop) in enumerate(crop))
+    planes: list[Plane] = []
+    left = 0
+    for axis in range(3 if gts.shape[0] > 1 else 1):
+        rows, columns = (other for other in range(3) if other != axis)
+        height, width = (
+            max(
+                THINNEST_SIDE,
+                round((crop[a][1] - crop[a][0]) * spacing_mm[a] / across * LONGEST_SIDE),
+            )
+            for a in (rows, columns)
+        )
+        start, stop = ((crop[rows][i], crop[columns][i]) for i in range(2))
+        planes.append(Plane(axis, middle[axis], start, stop, left, width, height))
+        left += width + GAP
+    colours = {label: min(i + 1, OTHER) for i, label in enumerate(ordered)}
+    return View(gts.shape, tuple(planes), colours)
+
+
+def describe(view: View) -> dict[str, Any]:
+    """Return what the page has to know of a view, ready for JSON."""
+    return {
+        "width": view.width,
+        "height": view.height,
+        "planes": [
+            {
+                "name": AXES[plane.axis],
+                "slice": plane.index + 1,
+                "slices": view.shape[plane.axis],
+                "left": plane.left,
+                "width": plane.width,
+                "height": plane.height,
+            }
+            for plane in view.planes
+        ],
+    }
+
+
+def write_case(path: str | Path, view: View, image: Image) -> None:
+    """Write the image of a view as WebP."""
+    shape = (view.height, view.width, 3) if image.imgs.ndim == 4 else (view.height, view.width)
+    canvas = np.zeros(shape, np.uint8)
+    for plane in view.planes:
+        shown = np.ascontiguousarray(_cut(image.imgs, plane))
+        picture = Picture.fromarray(shown)
+        size = (plane.width, plane.height)
+        drawn = np.asarray(picture.resize(size, Picture.Resampling.BICUBIC))
+        canvas[: plane.height, plane.left : plane.left + plane.width] = drawn
+    _save(Picture.fromarray(canvas), path, format="WEBP", quality=80, method=2)
+
+
+def write_truth(path: str | Path, view: View, gts: np.ndarray) -> None:
+    """Write the outlines of all labels of the truth as a transparent PNG, white on black."""
+    layer = np.zeros((view.height, view.width), np.uint8)
+    for plane in view.planes:
+        part = layer[: plane.height, plane.left : plane.left + plane.width]
+        labels = _enlarged(gts, plane)
+        part[_border(labels, inside=False)] = WHITE
+    _save_layer(layer, path)
+
+
+def write_answers(
+    path: str | Path, view: View, answers: Sequence[np.ndarray], said: Sequence[dict[str, Any]]
+) -> None:
+    """Write a submission's answers on a case as one transparent PNG, a row an interaction.
+
+    answers: label maps, one an interaction. said: all that the user had said up to each.
+    """
+    height = view.height
+    layer = np.zeros((height * len(answers), view.width), np.uint8)
+    for row, segs in enumerate(answers):
+        for plane in view.planes:
+            top = row * height
+            part = layer[top : top + plane.height, plane.left : plane.left + plane.width]
+            labels = _enlarged(segs, plane)
+            border = _border(labels, inside=True)
+            part[border] = _coloured(labels[border], view.colours)
+    picture = Picture.fromarray(layer, "P")
+    draw = ImageDraw.Draw(picture)
+    for row, words in enumerate(said):
+        _draw_said(draw, view, words, row * height)
+    _save_layer(np.asarray(picture), path)
+
+
+def _draw_said(draw: ImageDraw.ImageDraw, view: View, said: dict[str, Any], top: int) -> None:
+    for plane in view.planes:
+        for i, label in enumerate(said["labels"]):
+            colour = view.colours.get(label, OTHER)
+            if said.get("boxes") and plane.axis == 0:
+                _draw_box(draw, plane, said["boxes"][i], colour, top)
+            for kind, points in _of_label(said.get("scribbles"), i):
+                for point in points:
+                    _draw_dot(draw, plane, point, colour if kind == "fg" else WHITE, top)
+            for kind, points in _of_label(said.get("clicks"), i):
+                for point in points:
+                    _draw_click(draw, plane, point, colour, top, cross=kind == "bg")
+
+
+def _of_label(said: Any, i: int) -> Iterator[tuple[str, list[list[int]]]]:
+    if said and i < len(said) and said[i]:
+        yield from ((kind, said[i].get(kind, [])) for kind in ("fg", "bg"))
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, top: int) -> None:
+    x0, y0 = _at(plane, box["z_mid_y_min"] - 0.5, box["z_mid_x_min"] - 0.5, top)
+    x1, y1 = _at(plane, box["z_mid_y_max"] + 0.5, box["z_mid_x_max"] + 0.5, top)
+    left, right, upper, lower = (
+        plane.left,
+        plane.left + plane.width - 1,
+        top,
+        top + plane.height - 1,
+    )
+    x0, x1 = max(x0, left), min(x1, right)
+    y0, y1 = max(y0, upper), min(y1, lower)
+    if x0 < x1 and y0 < y1:
+        for x in range(round(x0), round(x1) + 1, 6):
+            for y in (y0, y1):
+                draw.line([(x, y), (min(x + 2, x1), y)], fill=colour)
+        for y in range(round(y0), round(y1) + 1, 6):
+            for x in (x0, x1):
+                draw.line([(x, y), (x, min(y + 2, y1))], fill=colour)
+
+
+def _draw_click(
+    draw: ImageDraw.ImageDraw, plane: Plane, point: list[int], colour: int, top: int, *, cross: bool
+) -> None:
+    x, y = _point_at(plane, point, top)
+    if not _inside(plane, x, y, top):
+        return
+    size = 5 if point[plane.axis] == plane.index else 2
+    ends = (
+        [((x - size, y - size), (x + size, y + size)), ((x - size, y + size), (x + size, y - size))]
+        if cross
+        else [((x - size, y), (x + size, y)), ((x, y - size), (x, y + size))]
+    )
+    for width, fill in ((4, BLACK), (2, colour)) if size > 2 else ((1, colour),):
+        for line in ends:
+            draw.line(line, fill=fill, width=width)
+
+
+def _draw_dot(
+    draw: ImageDraw.ImageDraw, plane: Plane, point: list[int], colour: int, top: int
+) -> None:
+    x, y = _point_at(plane, point, top)
+    if point[plane.axis] == plane.index and _inside(plane, x, y, top):
+        draw.rectangle((x - 1, y - 1, x, y), fill=colour)
+
+
+def _point_at(plane: Plane, point: list[int], top: int) -> tuple[float, float]:
+    row, column = (point[axis] for axis in range(3) if axis != plane.axis)
+    return _at(plane, row, column, top)
+
+
+def _at(plane: Plane, row: float, column: float, top: int) -> tuple[float, float]:
+    """Return (x, y) in the picture of a voxel's centre."""
+    high, wide = (stop - start for start, stop in zip(plane.start, plane.stop, strict=True))
+    x = plane.left + (column + 0.5 - plane.start[1]) / wide * plane.width
+    y = top + (row + 0.5 - plane.start[0]) / high * plane.height
+    return x, y
+
+
+def _inside(plane: Plane, x: float, y: float, top: int) -> bool:
+    return plane.left <= x < plane.left + plane.width and top <= y < top + plane.height
+
+
+def _cut(volume: np.ndarray, plane: Plane) -> np.ndarray:
+    """Return the part of a volume (D, H, W) or (D, H, W, 3) that a plane shows."""
+    flat = np.take(volume, plane.index, axis=plane.axis)
+    return flat[plane.start[0] : plane.stop[0], plane.start[1] : plane.stop[1]]
+
+
+def _enlarged(volume: np.ndarray, plane: Plane) -> np.ndarray:
+    shown = _cut(volume, plane)
+    rows = np.arange(plane.height) * shown.shape[0] // plane.height
+    columns = np.arange(plane.width) * shown.shape[1] // plane.width
+    return shown[rows[:, None], columns]
+
+
+def _border(labels: np.ndarray, *, inside: bool) -> np.ndarray:
+    """Return the pixels at a border between labels: those of the label, or those just outside."""
+    found = np.zeros(labels.shape, bool)
+    for here, there in (
+        (np.s_[:-1, :], np.s_[1:, :]),
+        (np.s_[1:, :], np.s_[:-1, :]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+        (np.s_[:, 1:], np.s_[:, :-1]),
+    ):
+        differs = labels[here] != labels[there]
+        found[here] |= differs & ((labels[here] if inside else labels[there]) > 0)
+    return found
+
+
+def _coloured(labels: np.ndarray, colours: dict[int, int]) -> np.ndarray:
+    found = np.full(labels.shape, OTHER, np.uint8)
+    for label, colour in colours.items():
+        found[labels == label] = colour
+    return found
+
+
+def _middle(mask: np.ndarray, axis: int) -> int:
+    others = tuple(other for other in range(3) if other != axis)
+    slices = np.flatnonzero(mask.any(axis=others))
+    return int(slices[len(slices) // 2])
+
+
+def _crop(gts: np.ndarray, axis: int, spacing_mm: float) -> tuple[int, int]:
+    others = tuple(other for other in range(3) if other != axis)
+    slices = np.flatnonzero((gts > 0).any(axis=others))
+    if len(slices) == 0:
+        return 0, gts.shape[axis]
+    first, last = int(slices[0]), int(slices[-1]) + 1
+    margin = max(round((last - first) * MARGIN), round(LEAST_MARGIN_MM / spacing_mm), 1)
+    return max(0, first - margin), min(gts.shape[axis], last + margin)
+
+
+def _save_layer(layer: np.ndarray, path: str | Path) -> None:
+    picture = Picture.fromarray(layer, "P")
+    picture.putpalette([value for colour in PALETTE for value in colour])
+    _save(picture, path, format="PNG", transparency=CLEAR, bits=4, compress_level=6)
+
+
+def _save(picture: Picture.Image, path: str | Path, **options: Any) -> None:
+    buffer = io.BytesIO()
+    picture.save(buffer, **options)
+    with whole(path) as aside:
+        aside.write_bytes(buffer.getvalue())
