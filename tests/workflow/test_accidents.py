@@ -167,6 +167,21 @@ def test_a_run_that_is_killed_again_and_again_finishes(
     assert containers(in_docker) == []
 
 
+def test_an_unusable_submission_does_not_stop_the_run(
+    in_docker: Arena, undisturbed: Tables
+) -> None:
+    """A broken archive is told in each of its records, and scores 0; the others are played."""
+    (in_docker.folder_of("submissions") / "broken.tar.gz").write_bytes(b"not an archive")
+    in_docker.run()
+    for record in in_docker.work.glob("results/predict/short/broken/one/*.json"):
+        assert '"status": "bad_image"' in record.read_text()
+    found = tables(in_docker)
+    zeros = found["results/score/short/broken/one.csv"]
+    assert {row[-1] for row in zeros[1:]} == {"0.0"}
+    name = "results/score/short/ada_metrics.csv"
+    assert found[name] == undisturbed[name]
+
+
 def test_an_engine_that_is_gone_is_told_and_costs_nothing(
     in_docker: Arena, undisturbed: Tables, tmp_path: Path
 ) -> None:
