@@ -87,7 +87,8 @@ def answer(
     with _our_disk(answer_npz.parent):
         write_answer(answer_npz, segs)
         with whole(record_json.with_suffix(".log")) as aside:
-            aside.write_text(f"{record['status']}: {record['message']}\n{printed}", "utf-8")
+            message = _printable(record["message"])
+            aside.write_text(f"{record['status']}: {message}\n{printed}", "utf-8")
         write_json(record_json, {**head, **record, **tail})
 
 
