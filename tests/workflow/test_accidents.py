@@ -304,10 +304,14 @@ def test_a_case_that_vanishes_is_told_and_costs_nothing(
 ) -> None:
     """Without its image a case is named before anything runs; with it all is as before."""
     arena = small.copy(tmp_path)
-    image = arena.work / "images" / "one.npz"
+    image, other = (arena.work / "images" / f"{name}.npz" for name in ("one", "two"))
     away = arena.folder / "away.npz"
+    shutil.copy(image, other)
+    shutil.copy(arena.work / "labels" / "one.npz", arena.work / "labels" / "two.npz")
     image.rename(away)
-    assert "one" in failed(arena)
+    assert "no image named one" in failed(arena)
     away.rename(image)
+    other.unlink()
+    (arena.work / "labels" / "two.npz").unlink()
     arena.run()
     assert tables(arena) == undisturbed

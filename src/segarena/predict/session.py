@@ -4,6 +4,7 @@ A submission's failure is a result, not an error: the record's `status` says wha
 protocol says what is scored instead. Only the infrastructure's failure raises.
 """
 
+import hashlib
 import shutil
 import socket
 import tempfile
@@ -114,8 +115,6 @@ def make_input(path: Path, image_npz: Path, said: dict[str, Any], previous: np.n
 
 def calls_prefix(run_folder: Path) -> str:
     """Return how the temporary folders of a run's calls begin, so that the next run finds them."""
-    import hashlib
-
     return f"segarena-{hashlib.sha256(str(run_folder).encode()).hexdigest()[:12]}-"
 
 
