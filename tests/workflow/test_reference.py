@@ -152,7 +152,8 @@ def test_a_replaced_archive_runs_only_its_own_jobs(in_containers: Arena, tmp_pat
     shutil.copyfile(folder / "flaky.tar.gz", folder / "sphere.tar.gz")
     plan = arena.plan()
     assert plan["image"] == 1
-    assert plan["predict"] == plan["prompt"] == 30
+    assert plan["predict"] == 30
+    assert plan["prompt"] == 25  # what is said first does not depend on who is asked
     assert plan["score"] == 5
     assert plan["metrics"] == 1
 

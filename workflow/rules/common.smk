@@ -203,7 +203,9 @@ def name_session(protocol):
 
 
 onstart:
-    run.begin(gpus=ARENA.gpus, cluster=not workflow.local_exec)
+    run.begin(
+        ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
+    )
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)

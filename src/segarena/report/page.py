@@ -131,9 +131,7 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
     return {
         "protocol": results.protocol["name"],
         "teams": [{"id": name, "name": shown} for name, shown in results.names.items()],
-        "metrics": [
-            {"name": name, "larger": larger_is_better(name)} for name in results.metrics
-        ],
+        "metrics": [{"name": name, "larger": larger_is_better(name)} for name in results.metrics],
         "final": FINAL,
         "schemes": [{"name": name, "label": SCHEME_LABELS[name]} for name in SCHEMES],
         "scheme": results.scheme,

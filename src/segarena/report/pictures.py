@@ -22,7 +22,14 @@ from segarena.files import whole
 
 # Okabe and Ito's palette without black and blue, which are lost on a dark image; then a grey for
 # labels beyond these, and what markers and the truth are drawn in.
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 200, 140), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 200, 140),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+)
 CLEAR, OTHER, WHITE, BLACK = 0, len(COLOURS) + 1, len(COLOURS) + 2, len(COLOURS) + 3
 PALETTE = ((0, 0, 0), *COLOURS, (170, 170, 170), (255, 255, 255), (0, 0, 0))
 AXES = ("axial", "coronal", "sagittal")
@@ -184,12 +191,15 @@ def _of_label(said: Any, i: int) -> Iterator[tuple[str, list[list[int]]]]:
         yield from ((kind, said[i].get(kind, [])) for kind in ("fg", "bg"))
 
 
-def _draw_box(
-    draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, top: int
-) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, top: int) -> None:
     x0, y0 = _at(plane, box["z_mid_y_min"] - 0.5, box["z_mid_x_min"] - 0.5, top)
     x1, y1 = _at(plane, box["z_mid_y_max"] + 0.5, box["z_mid_x_max"] + 0.5, top)
-    left, right, upper, lower = plane.left, plane.left + plane.width - 1, top, top + plane.height - 1
+    left, right, upper, lower = (
+        plane.left,
+        plane.left + plane.width - 1,
+        top,
+        top + plane.height - 1,
+    )
     x0, x1 = max(x0, left), min(x1, right)
     y0, y1 = max(y0, upper), min(y1, lower)
     if x0 < x1 and y0 < y1:
