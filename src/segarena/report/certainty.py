@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 
-def sentence(
-    intervals: pd.DataFrame, names: Mapping[str, str], *, cases: int, samples: int
-) -> str:
+def sentence(intervals: pd.DataFrame, names: Mapping[str, str], *, cases: int, samples: int) -> str:
     """Return the sentence for one ranking.
 
     intervals: the rows of one subgroup, task and scheme (docs/ranking.md), with algorithm, rank,

@@ -141,7 +141,7 @@ def dot_and_box(results: Results) -> Any:
             )
             for metric in results.metrics
         ],
-        columns=2 if len(results.names) <= 8 else 1,
+        columns=max(1, 1150 // (34 * len(results.names) + 130)),
     )
 
 
@@ -192,7 +192,7 @@ def significance_map(results: Results) -> Any:
             figures.significance_map(table[table["task"] == metric], order).properties(title=metric)
             for metric in results.metrics
         ],
-        columns=3 if len(order) <= 8 else 1,
+        columns=max(1, 1150 // (36 * len(order) + 130)),
     )
 
 
@@ -269,8 +269,10 @@ def _shown(results: Results) -> dict[str, str]:
 
 def _scale(results: Results, values: Sequence[str], other: str) -> alt.Scale:
     domain = list(dict.fromkeys(_shown(results).values()))
-    found = [*values[: min(len(results.names), COLOURED)], other][: len(domain)]
-    return alt.Scale(domain=domain, range=found)
+    # By name, as the figures of the rank stage have them, so that a colour stays a submission's.
+    own = sorted(name for name in domain if name != OTHERS)
+    found = {OTHERS: other, **dict(zip(own, values, strict=False))}
+    return alt.Scale(domain=domain, range=[found[name] for name in domain])
 
 
 def _colour(results: Results) -> alt.Color:
@@ -324,7 +326,7 @@ def _stacked(charts: Sequence[Any], *, columns: int) -> Any:
 
 
 def _thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """Return at most MOST_DOTS rows a submission, evenly through its sorted values, ends included."""
+    """Return at most MOST_DOTS rows a submission, evenly through its sorted values."""
     parts = []
     for _, part in table.sort_values("value").groupby("algorithm", sort=False):
         if len(part) > MOST_DOTS:
