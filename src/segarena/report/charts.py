@@ -12,8 +12,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
+import vl_convert
 from scipy.stats import t as student
 
+from segarena.files import whole
 from segarena.protocol import ROOT
 from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
@@ -227,14 +229,17 @@ def caption(name: str) -> str:
 
 def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
     """Write every figure as SVG and PNG under `folder`; return the Vega-Lite specs by name."""
-    from segarena.rank.outputs import write_figure
-
     specs = {}
     with alt.data_transformers.enable("default", max_rows=None):
         for name, (_, build) in FIGURES.items():
-            chart = build(results)
-            write_figure(chart, Path(folder) / name)
-            specs[name] = chart.to_dict()
+            specs[name] = build(results).to_dict()
+    for name, spec in specs.items():
+        # The PNG is made from the SVG: running Vega takes longer than all the rest.
+        svg = vl_convert.vegalite_to_svg(spec)
+        with whole(Path(folder) / f"{name}.svg") as aside:
+            aside.write_text(svg, encoding="utf-8")
+        with whole(Path(folder) / f"{name}.png") as aside:
+            aside.write_bytes(vl_convert.svg_to_png(svg, scale=2))
     return specs
 
 
