@@ -13,14 +13,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import vl_convert
-from scipy.stats import t as student
 
 from segarena.files import whole
 from segarena.protocol import ROOT
 from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
 from segarena.rank.outputs import EVERYTHING
-from segarena.rank.stability import FINAL
+from segarena.rank.stability import BOOTSTRAPS, FINAL
 from segarena.report.results import Results, larger_is_better
 
 CAPTIONS = ROOT / "workflow" / "report"
@@ -246,22 +245,33 @@ def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
 def _means(
     results: Results, rows: Sequence[dict[str, Any]], *, cases: set[str] | None = None
 ) -> pd.DataFrame:
-    """Return mean and 95 % interval (Student's t) of a column of each row, a line a submission."""
+    """Return mean and 95 % bootstrap interval of a column of each row, a line a submission.
+
+    All submissions and columns see the same samples of the cases. Missing values count for nothing.
+    """
     scores = results.scores
     if cases is not None:
         scores = scores[scores["case"].isin(cases)]
-    grouped = scores.groupby("submission")
-    shown = _shown(results)
-    parts = []
-    for row in rows:
-        column = grouped[row["column"]]
-        found = pd.DataFrame({"mean": column.mean(), "cases": column.count(), "sem": column.sem()})
-        half = student.ppf(0.975, np.maximum(found["cases"] - 1, 1)) * found["sem"].fillna(0)
-        found = found.assign(low=found["mean"] - half, high=found["mean"] + half, **row)
-        parts.append(found.drop(columns=["sem", "column"]).reset_index())
+    columns = list(dict.fromkeys(row["column"] for row in rows))
+    wide = scores.pivot(index="case", columns="submission", values=columns)
+    count = len(wide)
+    rng = np.random.default_rng(results.protocol["seed"])
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAPS)
+    values = wide.to_numpy(float)
+    there = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        samples = (drawn @ np.where(there, values, 0)) / (drawn @ there)
+    low, high = np.nanquantile(samples, [0.025, 0.975], axis=0)
+    found = pd.DataFrame(
+        {"mean": wide.mean(), "low": low, "high": high, "cases": there.sum(axis=0)}
+    )
+    parts = [
+        found.loc[row["column"]].reset_index().assign(**{k: row[k] for k in row if k != "column"})
+        for row in rows
+    ]
     data = pd.concat(parts, ignore_index=True)
     return data.assign(
-        name=data["submission"].map(results.names), shown=data["submission"].map(shown)
+        name=data["submission"].map(results.names), shown=data["submission"].map(_shown(results))
     )
 
 
@@ -281,11 +291,13 @@ def _scale(results: Results, values: Sequence[str], other: str) -> alt.Scale:
 
 
 def _colour(results: Results) -> alt.Color:
-    return alt.Color("shown:N", title=None, scale=_scale(results, COLOURS, GREY))
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    return alt.Color("shown:N", legend=legend, scale=_scale(results, COLOURS, GREY))
 
 
 def _shape(results: Results) -> alt.Shape:
-    return alt.Shape("shown:N", title=None, scale=_scale(results, SHAPES, "circle"))
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    return alt.Shape("shown:N", legend=legend, scale=_scale(results, SHAPES, "circle"))
 
 
 def _faded(chosen: Any) -> Any:

@@ -291,7 +291,7 @@ def _shown(value: float | None) -> str:
     """Return a number as the page's own script writes it."""
     if value is None:
         return NONE
-    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3}f}"
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 5 else 3}f}"
 
 
 def _percent(share: float | None) -> str:

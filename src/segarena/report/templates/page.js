@@ -13,7 +13,7 @@ const segarena = (() => {
   const shown = (value) => {
     if (value === null || value === undefined) return "–";
     const size = Math.abs(value);
-    return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 3);
+    return value.toFixed(size >= 100 ? 0 : size >= 5 ? 1 : 3);
   };
   const percent = (share) => {
     if (share === null) return "–";
