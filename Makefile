@@ -51,7 +51,7 @@ lock: .venv/installed
 .venv/installed: requirements.lock pyproject.toml | .venv/bin/python
 	$(pip) --require-hashes -r requirements.lock
 	$(pip) --no-deps --no-build-isolation -e .
-# .venv/bin/python -m segarena.masks  # compiles what the first jobs would otherwise wait for
+	.venv/bin/python -m segarena.masks
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock .venv/installed

@@ -129,3 +129,37 @@ def test_kernels_work_where_the_package_cannot_be_written(tmp_path, writable_cac
         check=False,
     )
     assert done.stdout.strip() == "2", done.stderr
+
+
+def test_set_up_compiles_all_that_clicks_and_metrics_use():
+    """After `python -m segarena.masks` a job finds every kernel in the cache."""
+    work = """
+import numpy as np
+from segarena import masks
+from segarena.prompt import clicks
+from segarena.score.metrics import METRICS, score
+for dtype in (np.uint8, np.uint16):
+    truth = np.zeros((9, 9, 9), dtype)
+    truth[2:7, 2:7, 2:7] = 1
+    answer = np.roll(truth, 1, axis=2)
+    clicks.largest_error(truth, answer, seed=42)
+    clicks.LARGEST_VOLUME = 1
+    clicks.largest_error(truth, answer, seed=42)
+    needed = {"tolerance_mm": 1, "width_mm": 1}
+    for points in ("elements", "voxels"):
+        for metric in METRICS.values():
+            given = {k: v for k, v in needed.items() if k in metric.parameters}
+            if "points" in metric.parameters:
+                given["points"] = points
+            if metric.name != "clDice":
+                score(truth, answer, (1, 1, 1), [{"name": metric.name} | given])
+kernels = [k for k in vars(masks).values() if hasattr(k, "stats")]
+print({k.__name__: dict(k.stats.cache_misses) for k in kernels if k.stats.cache_misses})
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(masks.__file__).parents[1])}
+    for command in (["-m", "segarena.masks"], ["-c", work]):
+        done = subprocess.run(
+            [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "{}"

@@ -808,6 +808,7 @@ def compile_all() -> None:
     cells = np.zeros((2, 3, 3), np.uint8)
     mark_cells(largest, shape[1], extent[:3] - 1, cells)
     within_cells(largest, shape[1], extent[:3] - 1, cells)
+    bits(cells, 1, np.array([0, 0, 0, *cells.shape]))
     corners = surface(words, False)
     close = near(corners, dilated(corners, 1), np.zeros((1, 3), np.int32))
     count_codes(words, corners, close, False)

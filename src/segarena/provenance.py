@@ -14,9 +14,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 
-@functools.cache
 def code_digest(script: str | Path) -> str:
-    """Return a short digest of a script and of every segarena module that it imports, however deep.
+    """Return a short digest of a script and of every segarena module behind it, however deep.
 
     Imports inside functions count: they are how modules put off what is slow to load.
     """

@@ -8,15 +8,18 @@ off and this module's on.
 import contextlib
 import fcntl
 import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
 from segarena.predict import gpu
+from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
 
@@ -33,6 +36,14 @@ def refused() -> Iterator[None]:
         sys.exit(f"segarena: {error}")
 
 
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
 def let_scripts_find(source: str) -> None:
     """Let scripts, which run as processes of their own, import the package, installed or not."""
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -40,16 +51,37 @@ def let_scripts_find(source: str) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
 
-def begin(*, gpus: int = 0, cluster: bool = False) -> None:
+def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = False) -> None:
     """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
 
-    Ends the run with one line when another run holds the lock or there is no such GPU.
+    Ends the run with one line when another run holds the lock, there is no such GPU, or a protocol
+    asks for a metric that the catalogue does not have.
     """
+    from segarena.score.metrics import check
+
     with refused():
+        for protocol in protocols:
+            with _named(f"protocol {protocol['name']}"):
+                check(protocol["metrics"])
         lock(Path(".snakemake/segarena.lock"))
         gpu.check(gpus, cluster=cluster)
-        if cluster:
-            slurm.end_left_overs(Path.cwd())
+        slurm.end_left_overs(Path.cwd(), cluster=cluster)
+    clear_left_overs(Path.cwd())
+
+
+def clear_left_overs(run_folder: Path) -> None:
+    """Remove the containers and temporary folders of earlier runs in a folder, and no others.
+
+    Whoever holds the folder's lock is alone at work here, so they are of no use to anybody.
+    """
+    from segarena.predict.runners.docker import remove_left_overs
+    from segarena.predict.session import calls_prefix
+
+    removed = remove_left_overs(run_folder)
+    if removed:
+        print(f"segarena: removed {removed} container(s) that a killed run left", file=sys.stderr)
+    for folder in Path(tempfile.gettempdir()).glob(f"{calls_prefix(run_folder)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lock(path: Path) -> None:

@@ -20,15 +20,19 @@ _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 300
 
 
-def end_left_overs(folder: Path) -> None:
+def end_left_overs(folder: Path, *, cluster: bool) -> None:
     """Cancel the jobs that an earlier run left in `folder`, and wait until none is alive.
 
-    Does nothing where there is no Slurm. Raises EngineError when Slurm does not answer or does not
-    end them.
+    cluster: whether this run submits to Slurm itself; a run on this machine ends what a killed
+    cluster run left, too, but does not mind a Slurm that does not answer. Raises EngineError when
+    the jobs do not end.
     """
-    if not shutil.which("squeue"):
+    try:
+        jobs = left_overs(folder) if shutil.which("squeue") else []
+    except EngineError:
+        if cluster:
+            raise
         return
-    jobs = left_overs(folder)
     if not jobs:
         return
     print(f"segarena: cancelling {len(jobs)} Slurm jobs that a killed run left", file=sys.stderr)
@@ -58,5 +62,6 @@ def left_overs(folder: Path) -> list[str]:
 def _asked(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise EngineError(f"{command[0]} does not answer ({done.stderr.strip()}); start again later")
+        said = done.stderr.strip()
+        raise EngineError(f"{command[0]} does not answer ({said}); start again later")
     return done.stdout

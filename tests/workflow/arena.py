@@ -57,6 +57,7 @@ class Arena:
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
+    engine: str | None = None
 
     @property
     def work(self) -> Path:
@@ -80,7 +81,8 @@ class Arena:
 
     def environment(self) -> dict[str, str]:
         """Return the caller's environment without what would lead to another copy's package."""
-        return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return kept | ({"DOCKER_HOST": self.engine} if self.engine else {})
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         """Run the workflow and return what it printed."""
@@ -135,7 +137,7 @@ class Arena:
     def copy(self, folder: Path) -> "Arena":
         """Return a copy with the same file times, as a finished run lies on a disk."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        other = Arena(folder, dict(self.config))
+        other = Arena(folder, dict(self.config), self.engine)
         other.config["protocols"] = [
             path.replace(str(self.folder), str(folder)) for path in self.config["protocols"]
         ]

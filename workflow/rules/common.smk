@@ -27,6 +27,14 @@ with run.refused():
     ARENA = read(config)
 
 
+# On a cluster these run beside Snakemake: a second each, and hardly any work.
+localrules:
+    all,
+    cases,
+    metrics,
+    rank,
+
+
 wildcard_constraints:
     protocol=r"[a-z0-9][a-z0-9-]*",
     submission=r"[A-Za-z0-9][A-Za-z0-9._-]*",
@@ -215,7 +223,9 @@ def name_session(protocol):
 
 
 onstart:
-    run.begin(gpus=ARENA.gpus, cluster=not workflow.local_exec)
+    run.begin(
+        ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
+    )
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)

@@ -1,5 +1,7 @@
 """Let a submission answer one interaction."""
 
+import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ def main(
     files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, values: dict[str, Any]
 ) -> None:
     """Run the call and write the answer in force after it, and the record."""
+    signal.signal(signal.SIGTERM, _leave)
     previous = files.get("previous")
     image = read_json(files["submission"])
     call = partial(
@@ -27,14 +30,16 @@ def main(
         answer_npz=Path(answer_npz),
         record_json=Path(record_json),
     )
-    mark = kept.made_from(
-        image=image,
-        image_npz=files["image"],
-        said_json=files["said"],
-        previous_npz=previous or None,
-        values=values,
-    )
-    kept.once(Path(answer_npz), Path(record_json), mark, call)
+    read = [files["image"], files["said"]]
+    if previous:
+        read += [previous, Path(previous).with_suffix(".json")]
+    mark = kept.made_from(image=image, files=read, values=values)
+    kept.once(Path(record_json), [Path(answer_npz)], mark, call, gpu=gpu.described())
+
+
+def _leave(*_: object) -> None:
+    """End by an exception, so that the container is removed on the way out."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 if "snakemake" in globals():

@@ -11,6 +11,7 @@ on every node, while a Docker daemon outside of it counts all of them.
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
@@ -71,7 +72,7 @@ def described() -> dict[str, object] | None:
     if not devices:
         return None
     known = {device["uuid"]: device for device in installed()}
-    # A slice of a GPU (MIG) has a UUID of its own, and the job sees only the GPU that it is cut from.
+    # A slice of a GPU (MIG) has a UUID of its own; the job sees only the GPU it is cut from.
     about = [known[name] for name in devices if name in known] or list(known.values())[:1]
     return {
         "devices": list(devices),
@@ -80,6 +81,7 @@ def described() -> dict[str, object] | None:
     }
 
 
+@functools.cache
 def installed() -> list[Device]:
     """Return the GPUs that the driver shows here, as dicts of index, uuid, name, driver_version."""
     command = shutil.which("nvidia-smi")
@@ -113,7 +115,7 @@ def _visible() -> list[str]:
 
 
 def _candidates(gpus: int) -> list[str]:
-    """Return the devices that `gpus` slots are made of: what the user made visible, or the first."""
+    """Return the devices of `gpus` slots: what the user made visible, or the first ones."""
     names = [device["uuid"] for device in installed()]
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         names = _named(_visible()) if names else []

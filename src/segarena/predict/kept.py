@@ -26,50 +26,57 @@ FOLDER = ".kept"
 def made_from(
     *,
     image: dict[str, Any],
-    image_npz: str | Path,
-    said_json: str | Path,
-    previous_npz: str | Path | None,
+    files: list[str | Path],
     values: dict[str, Any],
 ) -> str:
     """Return the sha256 of all that an answer depends on.
 
-    image: image.json's content, of which only what runs counts, not where it lay. values: the part
-    of the protocol that predict uses, the digest of its code, and whatever else decides.
+    image: image.json's content, of which only what runs counts, not where it lay. files: what the
+    call reads, always in the same order; a previous record counts, since the time that it used up
+    does. values: the part of the protocol that predict uses, and the digest of its code.
     """
     parts = {
         "submission": [image["sha256"], image["image_id"], image["runtime"]],
-        "image": file_digest(image_npz),
-        "said": file_digest(said_json),
-        "previous": file_digest(previous_npz) if previous_npz else None,
+        "files": [file_digest(path) for path in files],
         "values": values,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def once(answer_npz: Path, record_json: Path, made_from: str, call: Callable[[], None]) -> bool:
-    """Run `call`, which writes both files, unless they were kept and made from the same.
+def once(
+    record_json: Path,
+    others: list[Path],
+    made_from: str,
+    call: Callable[[], None],
+    **also: Any,
+) -> bool:
+    """Run `call`, which writes all these files, unless they were kept and made from the same.
 
-    Returns whether it ran.
+    also: what else the record says. Returns whether it ran.
     """
-    kept_npz, kept_json = (path.parent / FOLDER / path.name for path in (answer_npz, record_json))
-    if _valid(kept_npz, kept_json, made_from):
-        _link(kept_npz, answer_npz)
-        _link(kept_json, record_json)
+    if _valid(_kept(record_json), [_kept(path) for path in others], made_from):
+        for path in (*others, record_json):
+            _link(_kept(path), path)
         return False
     call()
-    marks = {"made_from": made_from, "answer_sha256": file_digest(answer_npz)}
-    write_json(record_json, {**read_json(record_json), **marks})
-    _link(answer_npz, kept_npz)
-    _link(record_json, kept_json)
+    digests = [file_digest(path) for path in others]
+    marks = {"made_from": made_from, "files_sha256": digests}
+    write_json(record_json, {**read_json(record_json), **also, **marks})
+    for path in (*others, record_json):
+        _link(path, _kept(path))
     return True
 
 
-def _valid(answer_npz: Path, record_json: Path, made_from: str) -> bool:
+def _kept(path: Path) -> Path:
+    return path.parent / FOLDER / path.name
+
+
+def _valid(record_json: Path, others: list[Path], made_from: str) -> bool:
     try:
         record = read_json(record_json)
-        return record["made_from"] == made_from and record["answer_sha256"] == file_digest(
-            answer_npz
-        )
+        return record["made_from"] == made_from and record["files_sha256"] == [
+            file_digest(path) for path in others
+        ]
     except (FileNotFoundError, ValueError, KeyError):
         return False
 

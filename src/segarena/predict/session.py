@@ -6,34 +6,43 @@ protocol says what is scored instead. Only the infrastructure's failure raises.
 
 import shutil
 import socket
-import stat
 import tempfile
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
-from segarena.case import (
-    append_arrays,
-    object_array,
-    read_answer,
-    smallest_unsigned,
-    write_answer,
-)
+from segarena.case import append_arrays, object_array, read_answer, write_answer
 from segarena.errors import EngineError
-from segarena.files import read_json, write_json
+from segarena.files import read_json, whole, write_json
+from segarena.predict import gpu
+from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
+from segarena.predict.runners.watch import check_room, readable
 
 Record = dict[str, Any]
 
+STATUSES = {
+    "ok": "a usable answer was given in time",
+    "not_asked": "the user had nothing to say, so nothing was run",
+    "no_answer": "predict.sh ended well but left no file of the right name",
+    "bad_answer": "there is an answer, but it is not a label map of this image",
+    "crashed": "predict.sh ended with an exit code other than 0, or could not be started",
+    "timed_out": "stopped at the time limit, or the case's time was used up before",
+    "out_of_memory": "the memory limit was reached and there is no usable answer",
+    "too_much_output": "stopped at a limit on files, output or disk",
+    "bad_image": "the archive or folder is no usable submission; nothing was run",
+}
+"""Every status that a record can have; docs/isolation.md tells what leads to each."""
+
 LOG_LINES = 100
+LOG_LINE_CHARACTERS = 2000
 
-
-class BadAnswer(Exception):
-    """The answer cannot be used; the text says why, to the team."""
+_LEAST_FREE_BYTES = 64 << 20
+"""Room that a disk must have left after a call, or a failure is put down to the disk."""
 
 
 def answer(
@@ -49,25 +58,39 @@ def answer(
 ) -> None:
     """Play one interaction: write the answer in force after it, and the record of how it went.
 
-    rules: the protocol's name, version, time, limits and on_failure. Raises EngineError where the
-    infrastructure fails; then neither file is written.
+    rules: the protocol's name, version, time, limits and on_failure. Beside the record its .log is
+    for the team: what happened and the last lines that its program printed. The record of the
+    interaction before lies beside `previous_npz`. Raises EngineError where the infrastructure
+    fails; then nothing is written.
     """
     said = read_json(said_json)
     previous = read_answer(previous_npz) if previous_npz else None
-    segs, record = None, _not_asked(said)
-    if said["asked"]:
-        segs, record = _call(image, case, image_npz, said, previous, rules)
+    used = read_json(previous_npz.with_suffix(".json"))["case_seconds"] if previous_npz else 0.0
+    shape = image_shape(image_npz)
+    limits = limits_of(rules, len(said["labels"]), used)
+    segs, record, printed = None, _not_run(image, said, limits), ""
+    if record is None:
+        before = np.zeros(shape, np.uint8) if previous is None else previous
+        segs, record, printed = _call(image, case, image_npz, said, before, limits)
     if segs is None:
-        segs = _fallback(previous, _shape(image_npz), rules["on_failure"], record["status"])
+        segs = _fallback(previous, shape, rules["on_failure"], record["status"])
     head = {
         "case": case,
         "protocol": rules["name"],
         "version": rules["version"],
         "interaction": said["interaction"],
     }
-    tail = {"image_id": image["image_id"], "runtime": image["runtime"], "sha256": image["sha256"]}
-    write_answer(answer_npz, segs)
-    write_json(record_json, {**head, **record, **tail, "host": socket.gethostname()})
+    tail = {
+        "case_seconds": used + record["seconds"],
+        **{key: image[key] for key in ("image_id", "runtime", "sha256")},
+        "host": socket.gethostname(),
+        "gpu": gpu.described(),
+    }
+    with _our_disk(answer_npz.parent):
+        write_answer(answer_npz, segs)
+        with whole(record_json.with_suffix(".log")) as aside:
+            aside.write_text(f"{record['status']}: {record['message']}\n{printed}", "utf-8")
+        write_json(record_json, {**head, **record, **tail})
 
 
 def make_input(path: Path, image_npz: Path, said: dict[str, Any], previous: np.ndarray) -> None:
@@ -90,22 +113,11 @@ def make_input(path: Path, image_npz: Path, said: dict[str, Any], previous: np.n
             append_arrays(archive, clicks)
 
 
-def take_answer(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read what a submission wrote, trusting nothing; raises BadAnswer with the reason.
+def calls_prefix(run_folder: Path) -> str:
+    """Return how the temporary folders of a run's calls begin, so that the next run finds them."""
+    import hashlib
 
-    It must be a regular file, a .npz with `segs` of the image's shape and whole numbers from 0 up.
-    The header is checked before a byte is unpacked, and nothing is ever unpickled.
-    """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise BadAnswer(f"{path.name} is not a regular file")
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("segs.npy") as member:
-            segs = _checked_array(member, shape)
-    except KeyError as error:
-        raise BadAnswer(f"{path.name} has no key 'segs'") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadAnswer(f"{path.name} cannot be read: {error}") from error
-    return _as_labels(segs)
+    return f"segarena-{hashlib.sha256(str(run_folder).encode()).hexdigest()[:12]}-"
 
 
 def _call(
@@ -113,42 +125,69 @@ def _call(
     case: str,
     image_npz: Path,
     said: dict[str, Any],
-    previous: np.ndarray | None,
-    rules: dict[str, Any],
-) -> tuple[np.ndarray | None, Record]:
-    shape = _shape(image_npz)
-    if previous is None:
-        previous = np.zeros(shape, np.uint8)
-    limits = _limits(rules, len(said["labels"]))
-    with tempfile.TemporaryDirectory(prefix="segarena-", ignore_cleanup_errors=True) as folder:
-        inputs, outputs, log = (Path(folder) / name for name in ("inputs", "outputs", "log"))
-        inputs.mkdir(mode=0o755)
-        outputs.mkdir()
-        outputs.chmod(0o777)
-        make_input(inputs / f"{case}.npz", image_npz, said, previous)
+    previous: np.ndarray,
+    limits: Limits,
+) -> tuple[np.ndarray | None, Record, str]:
+    shape = image_shape(image_npz)
+    with _call_folder() as folder:
+        inputs, outputs, log = (folder / name for name in ("inputs", "outputs", "log"))
+        with _our_disk(folder):
+            inputs.mkdir(mode=0o755)
+            outputs.mkdir()
+            outputs.chmod(0o777)  # whoever the image's user is: root without capabilities, too
+            make_input(inputs / f"{case}.npz", image_npz, said, previous)
+        check_room(folder, limits.output_bytes + _LEAST_FREE_BYTES)
         outcome = runner(image["runtime"]).run(image, inputs, outputs, log, limits)
-        segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape)
-        return segs, _record(outcome, limits, status, message, _last_lines(log))
+        segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
+        if status != "ok":
+            check_room(folder, _LEAST_FREE_BYTES)
+        return segs, _record(outcome, limits, status, message), _last_lines(log)
 
 
 def _judged(
-    outcome: Outcome, path: Path, shape: tuple[int, ...]
+    outcome: Outcome, path: Path, shape: tuple[int, ...], limits: Limits
 ) -> tuple[np.ndarray | None, str, str]:
+    """Return the answer, if it counts, the status and a message."""
+    segs, failure = None, _failure(outcome)
+    if failure is None:
+        try:
+            segs, failure = take_answer(path, shape, limits.output_bytes), ("ok", "")
+        except NoAnswer as error:
+            failure = ("no_answer", str(error))
+        except BadAnswer as error:
+            failure = ("bad_answer", str(error))
+    status, message = failure
+    # A child may be killed for its memory under a shell that ends with 0 all the same.
+    if outcome.out_of_memory and status in {"crashed", "no_answer", "bad_answer"}:
+        memory = f"needed more memory than the limit of {readable(limits.memory_bytes)}"
+        return None, "out_of_memory", f"{memory} ({message})"
+    return segs, status, message
+
+
+def _failure(outcome: Outcome) -> tuple[str, str] | None:
+    """Return status and message of a call that did not end well, whatever it wrote."""
+    if outcome.cannot_start:
+        return "crashed", f"the image cannot be started: {outcome.cannot_start}"
+    if outcome.too_much_output:
+        return "too_much_output", outcome.too_much_output
     if outcome.timed_out:
-        return None, "timed_out", f"stopped after {outcome.seconds:.0f} s"
-    if outcome.out_of_memory:
-        return None, "out_of_memory", "needed more memory than the limit"
+        return "timed_out", f"stopped at the time limit, after {outcome.seconds:.1f} s"
     if outcome.exit_code != 0:
-        return None, "crashed", f"predict.sh ended with exit code {outcome.exit_code}"
-    if not path.exists() and not path.is_symlink():
-        return None, "no_answer", f"no {path.name} in the outputs folder"
-    try:
-        return take_answer(path, shape), "ok", ""
-    except BadAnswer as error:
-        return None, "bad_answer", str(error)
+        return "crashed", _exit(outcome.exit_code)
+    return None
 
 
-def _record(outcome: Outcome, limits: Limits, status: str, message: str, printed: str) -> Record:
+def _exit(code: int | None) -> str:
+    hints = {
+        126: "; a program cannot be executed (is it executable, is it for this architecture?)",
+        127: "; a program was not found (is predict.sh in /workspace, is there an sh?)",
+        137: "; it was killed (SIGKILL)",
+        139: "; it broke off with a segmentation fault",
+    }
+    return f"predict.sh ended with exit code {code}{hints.get(code or 0, '')}"
+
+
+def _record(outcome: Outcome, limits: Limits, status: str, message: str) -> Record:
     return {
         "status": status,
         "message": message,
@@ -156,13 +195,35 @@ def _record(outcome: Outcome, limits: Limits, status: str, message: str, printed
         "seconds": outcome.seconds,
         "own_seconds": outcome.own_seconds,
         "peak_memory_bytes": outcome.peak_memory_bytes,
-        "limits": {"seconds": limits.seconds, "memory_bytes": limits.memory_bytes},
-        "printed": printed,
+        "limits": _told(limits),
+        "written": list(outcome.written),
     }
 
 
-def _not_asked(said: dict[str, Any]) -> Record:
-    return {"status": "not_asked", "message": said["reason"], "exit_code": None, "seconds": 0.0}
+def _not_run(image: Image, said: dict[str, Any], limits: Limits) -> Record | None:
+    """Return the record of a call that is not made, or None."""
+    if not said["asked"]:
+        status, message = "not_asked", said["reason"]
+    elif image.get("status") == "bad_image":
+        status, message = "bad_image", image["message"]
+    elif limits.seconds <= 0:
+        status, message = "timed_out", "the time for this case was used up before; nothing was run"
+    else:
+        return None
+    return {
+        "status": status,
+        "message": message,
+        "exit_code": None,
+        "seconds": 0.0,
+        "own_seconds": 0.0,
+        "peak_memory_bytes": None,
+        "limits": _told(limits),
+        "written": [],
+    }
+
+
+def _told(limits: Limits) -> dict[str, float]:
+    return {"seconds": limits.seconds, "memory_bytes": limits.memory_bytes}
 
 
 def _fallback(
@@ -173,12 +234,15 @@ def _fallback(
     return previous
 
 
-def _limits(rules: dict[str, Any], labels: int) -> Limits:
-    wanted = int(rules["limits"]["memory_gb"] * 2**30)
-    return Limits(
-        seconds=rules["time"]["seconds_per_label"] * max(labels, 1),
-        memory_bytes=min(wanted, _machine_memory_bytes()),
-    )
+def limits_of(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits:
+    """Return the limits of the next call, given the seconds that the case has used already."""
+    time = rules["time"]
+    seconds = time["seconds_per_label"] * max(labels, 1)
+    if time["on_overtime"] == "warn":  # where more time is worth nothing, none is spent
+        seconds *= time.get("kill_at", 1)
+    if time.get("per", "case") == "case":
+        seconds -= used_seconds
+    return Limits.of(rules["limits"], seconds=seconds, machine_memory_bytes=_machine_memory_bytes())
 
 
 def _machine_memory_bytes() -> int:
@@ -189,38 +253,23 @@ def _machine_memory_bytes() -> int:
     raise EngineError("/proc/meminfo does not say how much memory this machine has")
 
 
-def _shape(image_npz: Path) -> tuple[int, ...]:
-    with zipfile.ZipFile(image_npz) as archive, archive.open("imgs.npy") as member:
-        return _header(member)[0][:3]
+@contextmanager
+def _call_folder() -> Iterator[Path]:
+    """Yield a folder that only we can enter, so that what a submission leaves there is harmless."""
+    with _our_disk(Path(tempfile.gettempdir())):
+        folder = Path(tempfile.mkdtemp(prefix=calls_prefix(Path.cwd())))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
-    version = npy.read_magic(member)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(member)
-    return shape, dtype
-
-
-def _checked_array(member: Any, shape: tuple[int, ...]) -> np.ndarray:
-    found, dtype = _header(member)
-    if dtype.hasobject or dtype.kind not in "buif":
-        raise BadAnswer(f"'segs' holds {dtype}, expected whole numbers such as uint8")
-    if found != shape:
-        raise BadAnswer(f"'segs' has the shape {found}, the image has {shape}")
-    member.seek(0)
-    return npy.read_array(member, allow_pickle=False)
-
-
-def _as_labels(segs: np.ndarray) -> np.ndarray:
-    whole_numbers = segs.dtype.kind != "f" or (segs == np.trunc(segs)).all()
-    if not (whole_numbers and np.isfinite(segs).all()):
-        raise BadAnswer("'segs' holds values that are not whole numbers")
-    low, high = (segs.min(), segs.max()) if segs.size else (0, 0)
-    if low < 0:
-        raise BadAnswer(f"'segs' holds the negative label {low:g}")
-    if high > np.iinfo(np.uint32).max:
-        raise BadAnswer(f"'segs' holds the label {high:g}, which is too large")
-    return segs.astype(smallest_unsigned(int(high)))
+@contextmanager
+def _our_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(f"{folder}: cannot be written ({error}); make room, run again") from error
 
 
 def _drop_last(archive: zipfile.ZipFile, name: str) -> None:
@@ -234,4 +283,10 @@ def _drop_last(archive: zipfile.ZipFile, name: str) -> None:
 
 def _last_lines(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    return "\n".join(text.splitlines()[-LOG_LINES:])
+    lines = (line[:LOG_LINE_CHARACTERS] for line in text.splitlines()[-LOG_LINES:])
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _printable(line: str) -> str:
+    """Take out what could steer the terminal of whoever reads the log."""
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in line)

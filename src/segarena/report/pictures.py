@@ -196,6 +196,8 @@ def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, to
     x1, y1 = _at(plane, box["z_mid_y_max"] + 0.5, box["z_mid_x_max"] + 0.5, top)
     left, right = max(x0, plane.left), min(x1, plane.left + plane.width - 1)
     upper, lower = max(y0, top), min(y1, top + plane.height - 1)
+    if left >= right or upper >= lower:
+        return
     for x in range(round(left), round(right) + 1, 6):
         for y in (upper, lower):
             draw.line([(x, y), (min(x + 2, right), y)], fill=colour)

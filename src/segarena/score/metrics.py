@@ -160,9 +160,10 @@ def score(
     """
     metrics = list(metrics)
     check(metrics)
+    z, y, x = (float(spacing) for spacing in spacing_mm)
     return [
         Score(pair.label, column(metric), _value(pair, metric))
-        for pair in pairs(truth, answer, spacing_mm, labels)
+        for pair in pairs(truth, answer, (z, y, x), labels)
         for metric in metrics
     ]
 

@@ -1,13 +1,21 @@
-"""Run a submission's image with Docker: a fresh container a call, without network, removed after.
+"""Run a submission's image with Docker: a fresh, shut-in container a call, removed after it.
 
 The low-level client is used because it is the quickest: create, start, wait, inspect, remove.
 Images are run by ID, never by tag: loading an archive silently takes a tag from another image.
+
+Whose fault an end is, is asked of the engine: a container that somebody else killed (an organiser,
+an engine that shuts down), or one that vanished, has failed for no fault of the submission.
+docs/isolation.md tells what each setting here keeps out.
 """
 
 import contextlib
 import datetime
-import math
 import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +26,33 @@ import docker.errors
 import docker.types
 import docker.utils
 import requests.exceptions
+import urllib3.exceptions
 
-from segarena.errors import EngineError, SubmissionError
+from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.predict import gpu
 from segarena.predict.image import image_of_archive, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome
+from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
 from segarena.provenance import folder_digest
 
 LABEL = "segarena"
 WORKSPACE = "/workspace"
+LOG_BYTES = 256 << 10
+LOAD_SECONDS = 3600
+
+_FASTEST_LOOK, _SLOWEST_LOOK = 0.05, 0.25
+_SECONDS_BETWEEN_DISK_LOOKS = 2.0
+_MOST_VOLUME_FILES = 100_000
+
+# What the engine says when the image, not the engine, is why a container does not start.
+_IMAGE_CANNOT_START = (
+    "executable file not found",
+    "exec format error",
+    "not a directory",
+    "unable to find user",
+    "unable to find group",
+    "no matching entries in passwd file",
+)
 
 
 class DockerRunner:
@@ -33,52 +60,64 @@ class DockerRunner:
 
     def __init__(self, base_image: str = "") -> None:
         self.base_image = base_image
-        try:
-            self.engine = docker.APIClient(
-                version="auto", timeout=120, **docker.utils.kwargs_from_env()
-            )
-        except docker.errors.DockerException as error:
-            raise _no_engine(error) from error
+        self.engine = _client(seconds=120)
 
     def ready(self, source: Path) -> Image:
         if source.is_dir():
             return self._ready_folder(source)
         described = image_of_archive(source)
         with _engine_errors(f"{source}: loading the image"):
+            self._check_machine(source, described)
             if not self._known(described["image_id"]):
-                self._load(source)
-            if not self._known(described["image_id"]):
-                raise EngineError(f"{source}: the engine loaded it, but does not know its image ID")
+                self._load(source, described["image_id"])
         return {"runtime": "docker", "source": str(source), **described}
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with _engine_errors(f"{image['source']}: running a container"):
-            if not self._known(image["image_id"]):
-                self.ready(Path(image["source"]))
-            started = time.monotonic()
-            container = self._create(image, inputs, outputs, limits)
-            try:
-                self.engine.start(container)
-                timed_out = self._wait(container, limits.seconds)
+            self._check_room(limits)
+            self._ready_again(image)
+            mounts = _mounts(image, inputs, outputs)
+            started, since = time.monotonic(), time.time()
+            container = self._create(image, limits, mounts)
+            with self._removed(container):
+                printed = _Printed(self.engine.attach(container, stream=True))
+                cannot_start = self._start(container)
+                if cannot_start:
+                    return Outcome(None, time.monotonic() - started, 0.0, cannot_start=cannot_start)
+                watch = _Watch(self.engine, container, outputs, limits, printed)
+                why = watch.until_end(started + limits.seconds)
                 seconds = time.monotonic() - started
                 state = self.engine.inspect_container(container)["State"]
-                log.write_bytes(self.engine.logs(container, tail=1000))
-            finally:
-                self.engine.remove_container(container, v=True, force=True)
+                if not why:
+                    self._check_nobody_killed(container, since)
+                log.write_bytes(printed.last())
+                written = self._written(container, mounts)
+                if os.geteuid() != 0:
+                    self._make_readable(container, outputs)
         return Outcome(
             exit_code=state["ExitCode"],
             seconds=seconds,
             own_seconds=_seconds_between(state["StartedAt"], state["FinishedAt"]),
-            timed_out=timed_out,
+            timed_out=why == _TIMED_OUT,
             out_of_memory=state["OOMKilled"],
+            too_much_output="" if why == _TIMED_OUT else why or excess(outputs, limits),
+            peak_memory_bytes=watch.peak_memory_bytes,
+            written=written,
         )
 
     def _ready_folder(self, source: Path) -> Image:
         if not self.base_image:
-            raise SubmissionError(
+            raise ConfigError(
                 f"{source}: a folder runs in a container only with the config key base_image; "
                 "set it, or give the submission as a docker archive, or use runtime: process"
             )
+        if not (source / "predict.sh").is_file():
+            raise SubmissionError(f"{source.name}: there is no predict.sh in it")
+        for path in source.iterdir():
+            if not path.resolve().is_relative_to(source.resolve()):
+                raise SubmissionError(
+                    f"{source.name}: {path.name} is a link that leaves the folder"
+                )
         with _engine_errors(f"base_image {self.base_image}"):
             try:
                 base = self.engine.inspect_image(self.base_image)
@@ -94,6 +133,21 @@ class DockerRunner:
             "mounted": True,
         }
 
+    def _check_machine(self, source: Path, described: Image) -> None:
+        version = self.engine.version()
+        theirs = f"{described['system'] or 'linux'}/{described['architecture'] or version['Arch']}"
+        ours = f"{version['Os']}/{version['Arch']}"
+        if theirs != ours:
+            raise SubmissionError(
+                f"{source.name}: the image is made for {theirs}, the machines here are {ours}; "
+                f"build it with --platform {ours}"
+            )
+
+    def _check_room(self, limits: Limits) -> None:
+        folder = Path(self.engine.info()["DockerRootDir"])
+        if limits.write_beside_code and folder.is_dir():  # an engine elsewhere looks after itself
+            check_room(folder, limits.disk_bytes)
+
     def _known(self, image_id: str) -> bool:
         try:
             self.engine.inspect_image(image_id)
@@ -101,64 +155,293 @@ class DockerRunner:
             return False
         return True
 
-    def _load(self, source: Path) -> None:
-        with opened_archive(source) as stream:
-            for line in self.engine.load_image(stream, quiet=True):
+    def _load(self, source: Path, image_id: str) -> None:
+        with opened_archive(source) as stream, contextlib.closing(_client(LOAD_SECONDS)) as engine:
+            for line in engine.load_image(stream, quiet=True):
                 if "error" in line:
-                    raise SubmissionError(f"{source}: not a loadable image: {line['error']}")
+                    # The archive is known to be whole, so this is the engine: its disk, most often.
+                    raise EngineError(f"{source}: the engine cannot load it: {line['error']}")
+        if not self._known(image_id):
+            raise EngineError(
+                f"{source}: the engine loaded it but knows no image {image_id[:19]}; the archive "
+                "was replaced meanwhile (run again), or the engine keeps images in containerd's "
+                "store (switch that off)"
+            )
 
-    def _create(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
-        mounts = [
-            _bind(inputs, f"{WORKSPACE}/inputs", read_only=True),
-            _bind(outputs, f"{WORKSPACE}/outputs", read_only=False),
-        ]
-        if image.get("mounted"):
-            mounts += [
-                _bind(path, f"{WORKSPACE}/{path.name}", read_only=True)
-                for path in sorted(Path(image["source"]).iterdir())
-            ]
-        host_config = self.engine.create_host_config(
-            mounts=mounts,
-            network_mode="none",
-            mem_limit=limits.memory_bytes,
-            memswap_limit=limits.memory_bytes,
-            init=True,
-        )
+    def _ready_again(self, image: Image) -> None:
+        """Load the image if the engine has lost it."""
+        if not self._known(image["image_id"]):
+            self._load(Path(image["source"]), image["image_id"])
+
+    def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
         created = self.engine.create_container(
             image["image_id"],
             command=["sh", "predict.sh"],
             working_dir=WORKSPACE,
             environment={"INPUTS": f"{WORKSPACE}/inputs", "OUTPUTS": f"{WORKSPACE}/outputs"},
-            host_config=host_config,
+            user=f"{os.getuid()}:{os.getgid()}" if limits.user == "caller" else None,
+            host_config=self._shut_in(limits, mounts),
             network_disabled=True,
+            hostname="submission",
+            stdin_open=False,
+            use_config_proxy=False,
             labels={LABEL: str(Path.cwd())},
         )
         return created["Id"]
 
-    def _wait(self, container: str, seconds: float) -> bool:
-        """Wait for the container's end; kill it after `seconds` and return True."""
+    def _shut_in(self, limits: Limits, mounts: list[Any]) -> Any:
+        return self.engine.create_host_config(
+            mounts=mounts,
+            network_mode="none",
+            ipc_mode="private",
+            read_only=not limits.write_beside_code,
+            tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}"},
+            shm_size=limits.shared_memory_bytes,
+            mem_limit=limits.memory_bytes,
+            memswap_limit=limits.memory_bytes,
+            oom_score_adj=500,  # where the machine runs short, the container goes first
+            nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
+            pids_limit=limits.processes,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
+            init=True,
+            device_requests=_gpus(),
+            log_config=docker.types.LogConfig(type="none"),  # _Printed listens instead
+        )
+
+    def _start(self, container: str) -> str:
+        """Start a container; return why its image cannot be started, or ""."""
         try:
-            self.engine.wait(container, timeout=math.ceil(seconds))
-        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout):
-            if self.engine.inspect_container(container)["State"]["Running"]:
-                self.engine.kill(container)
-                self.engine.wait(container)
-                return True
-        return False
+            self.engine.start(container)
+        except docker.errors.APIError as error:
+            said = str(error.explanation or error)
+            if any(reason in said.lower() for reason in _IMAGE_CANNOT_START):
+                return said
+            raise
+        return ""
+
+    def _check_nobody_killed(self, container: str, since: float) -> None:
+        kills = self.engine.events(  # type: ignore[call-overload]
+            since=f"{since:.3f}",
+            until=f"{time.time():.3f}",
+            filters={"container": container, "event": "kill"},
+            decode=True,
+        )
+        with contextlib.closing(kills):
+            if any(True for _ in kills):
+                raise EngineError(
+                    "a container was killed from outside (the engine was shut down, or somebody "
+                    "removed it); the call counts for nothing, run again"
+                )
+
+    def _written(self, container: str, mounts: list[Any]) -> tuple[str, ...]:
+        """Return the files that were written beside /tmp and the mounts, a hundred at most."""
+        changes = [change["Path"] for change in self.engine.diff(container) or ()]
+        folders = {str(Path(path).parent) for path in changes}
+        elsewhere = {"/tmp", "/dev", "/proc", "/sys", *(mount["Target"] for mount in mounts)}
+        prefixes = tuple(f"{folder}/" for folder in elsewhere)
+        files = (
+            path
+            for path in changes
+            if path not in folders
+            and not f"{path}/".startswith(prefixes)
+            and not path.endswith("/docker-init")  # the engine's own
+        )
+        return tuple(sorted(files)[:100])
+
+    def _make_readable(self, container: str, outputs: Path) -> None:
+        """Let a caller who is not root read what the container's user wrote for itself alone."""
+        for path in outputs.iterdir():
+            if path.is_symlink() or not path.is_file() or os.access(path, os.R_OK):
+                continue
+            chunks, _ = self.engine.get_archive(container, f"{WORKSPACE}/outputs/{path.name}")
+            with tempfile.TemporaryFile() as packed:
+                for chunk in chunks:
+                    packed.write(chunk)
+                packed.seek(0)
+                with tarfile.open(fileobj=packed) as archive:
+                    content = archive.extractfile(path.name)
+                    if content is not None:
+                        path.unlink()
+                        with path.open("xb") as copy:
+                            shutil.copyfileobj(content, copy)
+
+    @contextlib.contextmanager
+    def _removed(self, container: str) -> Iterator[None]:
+        """Remove the container at the end, whatever happens; the next run looks for what stays."""
+        try:
+            yield
+        finally:
+            try:
+                self.engine.remove_container(container, v=True, force=True)
+            except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+                print(
+                    f"segarena: container {container[:12]} stays behind: {error}", file=sys.stderr
+                )
+
+
+_TIMED_OUT = "timed out"
+
+
+class _Watch:
+    """Looks at a container until it ends, and kills it when it goes too far."""
+
+    def __init__(
+        self,
+        engine: docker.APIClient,
+        container: str,
+        outputs: Path,
+        limits: Limits,
+        printed: "_Printed",
+    ) -> None:
+        self.engine, self.container = engine, container
+        self.outputs, self.limits, self.printed = outputs, limits, printed
+        self.peak_memory_bytes: int | None = None
+        found = engine.inspect_container(container)
+        self._memory = memory_of(found["State"]["Pid"], container)
+        # What an image declares as a volume is on the engine's disk, but not in the layer's size.
+        self._volumes = [Path(m["Source"]) for m in found["Mounts"] if m["Type"] == "volume"]
+        self._next_disk_look = time.monotonic() + _SECONDS_BETWEEN_DISK_LOOKS
+
+    def until_end(self, deadline: float) -> str:
+        """Return when nothing of the call runs any more: "", _TIMED_OUT or what was too much."""
+        pause = _FASTEST_LOOK
+        while True:
+            self._note_memory()
+            if self._ended(min(pause, max(deadline - time.monotonic(), 0.001))):
+                return ""
+            why = _TIMED_OUT if time.monotonic() >= deadline else self._excess()
+            if why and self._killed():
+                return why
+            pause = min(pause * 1.2, _SLOWEST_LOOK)
+
+    def _ended(self, seconds: float) -> bool:
+        try:
+            self.engine.wait(self.container, timeout=seconds)  # type: ignore[arg-type]
+        except requests.exceptions.Timeout:
+            return False
+        except requests.exceptions.ConnectionError as error:
+            if error.args and isinstance(error.args[0], urllib3.exceptions.ReadTimeoutError):
+                return False
+            raise
+        return True
+
+    def _killed(self) -> bool:
+        """Kill the container; return False if it had ended just before by itself."""
+        try:
+            self.engine.kill(self.container)
+        except docker.errors.APIError as error:
+            if error.status_code == 409:  # not running
+                return False
+            raise
+        self.engine.wait(self.container)
+        return True
+
+    def _note_memory(self) -> None:
+        now = self._memory()
+        if now is not None:
+            self.peak_memory_bytes = max(now, self.peak_memory_bytes or 0)
+
+    def _excess(self) -> str:
+        if self.printed.size > self.limits.printed_bytes:
+            return f"more than {readable(self.limits.printed_bytes)} printed"
+        too_much = excess(self.outputs, self.limits)
+        if too_much or time.monotonic() < self._next_disk_look:
+            return too_much
+        self._next_disk_look = time.monotonic() + _SECONDS_BETWEEN_DISK_LOOKS
+        most = self.limits.disk_bytes
+        found = self.engine.containers(size=True, filters={"id": self.container})
+        size = sum(container.get("SizeRw", 0) for container in found)
+        for volume in self._volumes:
+            size += use(volume, most_files=_MOST_VOLUME_FILES, most_bytes=most)[1]
+        if size > most:
+            return (
+                f"more than {readable(self.limits.disk_bytes)} written beside /tmp and the outputs"
+            )
+        return ""
+
+
+class _Printed:
+    """What a container prints, counted while it runs; only the end of it is kept.
+
+    The engine's own log files would take ten times as long for a flood of lines, which disturbs
+    whoever is timed on the same machine, and cannot be bounded while they are written.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.size = 0
+        self._chunks, self._last = chunks, bytearray()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def last(self) -> bytes:
+        """Return the end of what was printed, once the container has ended."""
+        self._thread.join(timeout=10)
+        return bytes(self._last)
+
+    def _listen(self) -> None:
+        # An engine that is gone is noticed by whoever waits for the container.
+        with contextlib.suppress(OSError, ValueError, urllib3.exceptions.HTTPError):
+            for chunk in self._chunks:
+                self.size += len(chunk)
+                self._last += chunk
+                del self._last[:-LOG_BYTES]
+
+
+def remove_left_overs(run_folder: Path) -> int:
+    """Remove the containers that a killed run in this folder left, and no others; return how many.
+
+    Where no engine answers there is nothing to remove.
+    """
+    try:
+        with _engine_errors("removing old containers"), contextlib.closing(_client(30)) as engine:
+            found = engine.containers(all=True, filters={"label": f"{LABEL}={run_folder}"})
+            for container in found:
+                with contextlib.suppress(docker.errors.NotFound):
+                    engine.remove_container(container["Id"], v=True, force=True)
+            return len(found)
+    except EngineError:
+        return 0
+
+
+def _client(seconds: int) -> docker.APIClient:
+    try:
+        return docker.APIClient(version="auto", timeout=seconds, **docker.utils.kwargs_from_env())
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        host = os.environ.get("DOCKER_HOST", "the default socket")
+        raise EngineError(
+            f"no Docker engine answers at {host}; start it or set DOCKER_HOST ({error})"
+        ) from error
+
+
+def _mounts(image: Image, inputs: Path, outputs: Path) -> list[Any]:
+    """Return what a container sees beside its image: its input, its outputs, a folder's files."""
+    mounts = [
+        _bind(inputs, f"{WORKSPACE}/inputs", read_only=True),
+        _bind(outputs, f"{WORKSPACE}/outputs", read_only=False),
+    ]
+    if image.get("mounted"):
+        mounts += [
+            _bind(path, f"{WORKSPACE}/{path.name}", read_only=True)
+            for path in sorted(Path(image["source"]).iterdir())
+            if path.name not in {"inputs", "outputs"}
+        ]
+    return mounts
 
 
 def _bind(source: Path, target: str, *, read_only: bool) -> Any:
     return docker.types.Mount(target, str(source.resolve()), type="bind", read_only=read_only)
 
 
+def _gpus() -> list[Any]:
+    devices = list(gpu.assigned())
+    return [docker.types.DeviceRequest(device_ids=devices, capabilities=[["gpu"]])] * bool(devices)
+
+
 def _seconds_between(start: str, end: str) -> float:
     first, last = (datetime.datetime.fromisoformat(text[:26].rstrip("Z")) for text in (start, end))
-    return (last - first).total_seconds()
-
-
-def _no_engine(error: Exception) -> EngineError:
-    host = os.environ.get("DOCKER_HOST", "the default socket")
-    return EngineError(f"no Docker engine answers at {host}; start it or set DOCKER_HOST ({error})")
+    return max((last - first).total_seconds(), 0.0)
 
 
 @contextlib.contextmanager
@@ -169,3 +452,7 @@ def _engine_errors(doing: str) -> Iterator[None]:
         raise EngineError(f"{doing}: the engine says: {error.explanation or error}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(f"{doing}: the engine does not answer ({error})") from error
+    except EngineError as error:
+        if str(error).startswith(doing):
+            raise
+        raise EngineError(f"{doing}: {error}") from error

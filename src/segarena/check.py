@@ -1,0 +1,404 @@
+"""`segarena check`: what a participant runs before submitting.
+
+A whole protocol is played on small bundled cases (one with a box, one without) and on the
+participant's own, by the very scripts that the benchmark's jobs run, with the organisers' limits
+and isolation. What comes out is a table of calls, and a list of what passed and what did not, each
+failure with its cure.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import re
+import runpy
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segarena.case import Image, Truth, read_answer, read_image, write_image, write_truth
+from segarena.errors import ConfigError, SubmissionError
+from segarena.files import read_json
+from segarena.predict import runners
+from segarena.predict.runners.watch import readable
+from segarena.predict.session import limits_of, make_input
+from segarena.prepare.boxes import boxes_of
+from segarena.prepare.nifti import find_cases, prepare_case
+from segarena.protocol import ROOT, Protocol, load, steps
+
+SEED = 2025
+KEPT = Path("segarena-check")
+
+# What a program prints when it goes wrong, and what its author can do about it.
+CURES = (
+    (
+        r"can't create ([^:\n]+): Read-only file system",
+        "writes to {0}, which is read-only at run time: move it to /tmp",
+    ),
+    (
+        r"Read-only file system: '?([^'\n]+)",
+        "writes to {0} at run time: move it to /tmp, or do it when the image is built",
+    ),
+    (
+        r"Permission denied: '?([^'\n]+)",
+        "may not use {0}: root has no capabilities here; write to /tmp or to outputs",
+    ),
+    (
+        r"Temporary failure in name resolution|Network is unreachable|Name or service not known|"
+        r"Failed to resolve|Max retries exceeded|bad address",
+        "needs the network, and there is none: put weights and other files into the image",
+    ),
+    (
+        r"/dev/shm|unable to (?:open|allocate) shared memory|Bus error",
+        "uses more shared memory than there is: fewer workers in data loaders (num_workers=0)",
+    ),
+    (
+        r"No space left on device",
+        "fills /tmp or the disk: write less, see the protocol's limits",
+    ),
+    (
+        r"numpy\._core|compiled using NumPy 1\.x|numpy\.dtype size changed",
+        "mixes versions of numpy: pin the version that the program was made with in the image",
+    ),
+    (
+        r"No module named '?([\w.]+)",
+        "lacks the Python module {0}: install it in the image",
+    ),
+    (
+        r"No CUDA GPUs are available|Found no NVIDIA driver|CUDA driver version is insufficient",
+        "needs a GPU, which this check did not have: check where there is one, or use the CPU",
+    ),
+    (
+        r"[Ee]xec format error",
+        "holds programs for another kind of processor: build with --platform linux/amd64",
+    ),
+    (
+        r"(?:can't open|cannot open) '?predict\.sh|predict\.sh: No such file",
+        "has no /workspace/predict.sh: copy it there in the Dockerfile",
+    ),
+    (
+        r"([^\s:]+): (?:command )?not found",
+        "calls {0}, which the image does not have: install it",
+    ),
+    (
+        r"KeyError: '?(?:boxes|clicks|clicks_order|prev_pred)",
+        "takes it that every input has boxes, clicks and prev_pred: ask for each with `in`",
+    ),
+)
+
+STATUS_CURES = {
+    "no_answer": "write the label map to outputs under the input file's own name",
+    "bad_answer": "save it with np.savez_compressed(path, segs=labels.astype(np.uint8))",
+    "timed_out": "be quicker, or answer with what there is before the time is over",
+    "out_of_memory": "use less memory: work on the box's surroundings, or in float16",
+    "too_much_output": "write the one answer file only, and print less",
+    "crashed": "run the call by hand (below) and look at what it prints",
+}
+
+
+@dataclass
+class Finding:
+    """One thing that was looked at. `cure` is empty where it passed."""
+
+    what: str
+    passed: bool
+    detail: str
+    cure: str = ""
+
+
+@dataclass
+class Report:
+    """Everything that a check found out."""
+
+    submission: str
+    protocol: str
+    image: dict[str, Any] = field(default_factory=dict)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    by_hand: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the submission would run in the challenge."""
+        return bool(self.calls) and all(finding.passed for finding in self.findings)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `check` to the sub-commands of `segarena`."""
+    parser = subparsers.add_parser(
+        "check",
+        help="try a submission before it is submitted",
+        description="Play a whole protocol against a submission on small bundled cases, with the "
+        "limits and the isolation of the benchmark. Exit code 0 only when it would run.",
+    )
+    parser.add_argument("submission", type=Path, help="docker archive, or folder with a predict.sh")
+    parser.add_argument(
+        "--case",
+        type=Path,
+        metavar="DIR",
+        help="cases of your own beside the bundled ones: DIR/images and DIR/labels",
+    )
+    parser.add_argument("--protocol", default="cvpr25", help="name or YAML file (cvpr25)")
+    parser.add_argument(
+        "--runtime", default="auto", help="auto, docker, or process (trusted folders only)"
+    )
+    parser.add_argument("--base-image", default="", help="the image in which a folder runs")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `segarena check` and return its exit code: 0 only when the submission would run."""
+    if not arguments.submission.exists():
+        raise ConfigError(f"{arguments.submission}: no such archive or folder")
+    protocol = load(arguments.protocol)
+    report = Report(str(arguments.submission), protocol["name"])
+    # What the scripts print on the way must not get into the JSON.
+    printed = sys.stderr if arguments.json else sys.stdout
+    with contextlib.redirect_stdout(printed):
+        check(arguments, protocol, report)
+    if arguments.json:
+        print(json.dumps(_as_json(report), indent=1))
+    else:
+        print(_as_text(report))
+    return 0 if report.passed else 1
+
+
+def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> None:
+    """Fill `report`; raises EngineError where the machine, not the submission, is at fault."""
+    try:
+        image = runners.ready(
+            arguments.submission.resolve(),
+            runtime=arguments.runtime,
+            base_image=arguments.base_image,
+        )
+    except SubmissionError as error:
+        report.findings.append(Finding("archive", False, str(error), "make the archive anew"))
+        return
+    report.image = image
+    report.findings.append(Finding("archive", True, _described(image)))
+    with tempfile.TemporaryDirectory(prefix="segarena-check-") as folder:
+        for name, (case_image, truth) in _cases(arguments.case).items():
+            played = Path(folder, name)
+            played.mkdir()
+            write_image(played / "image.npz", case_image)
+            write_truth(played / "truth.npz", truth)
+            report.calls += list(_play(played, name, image, protocol, len(truth.labels)))
+        _judge(report, protocol)
+        _keep_one_call(report, Path(folder), image, protocol)
+
+
+def bundled_case(*, box: bool) -> tuple[Image, Truth]:
+    """Return a drawn case of 20 x 64 x 72 voxels: three ellipsoids in noise, with or without a box.
+
+    It is drawn rather than real so that it costs nothing to carry and seconds to play.
+    """
+    z, y, x = np.ogrid[:20, :64, :72]
+    gts = np.zeros((20, 64, 72), np.uint8)
+    ellipsoids = [((9, 20, 24), (6, 12, 14)), ((11, 46, 20), (4, 9, 8)), ((10, 36, 54), (7, 16, 9))]
+    for label, ((cz, cy, cx), (rz, ry, rx)) in enumerate(ellipsoids, start=1):
+        gts[((z - cz) / rz) ** 2 + ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 <= 1] = label
+    noise = np.random.default_rng(SEED).normal(0, 12, gts.shape)
+    levels = np.array([60, 140, 180, 110])[gts]
+    imgs = np.clip(levels + noise, 0, 255).astype(np.uint8)
+    boxes = boxes_of(gts, case="check", seed=SEED) if box else None
+    return Image(imgs, (3.0, 1.0, 1.0), boxes), Truth(gts)
+
+
+def _cases(own: Path | None) -> dict[str, tuple[Image, Truth]]:
+    cases = {"bundled": bundled_case(box=True), "bundled-nobox": bundled_case(box=False)}
+    if own is None:
+        return cases
+    for name, (image, label) in find_cases(own / "images", own / "labels").items():
+        prepared, truth, _ = prepare_case(
+            image, label, case=name, modality=None, window=None, box=True, seed=SEED
+        )
+        cases[name] = (prepared, truth)
+    return cases
+
+
+def _play(
+    folder: Path, case: str, image: dict[str, Any], protocol: Protocol, labels: int
+) -> Iterator[dict[str, Any]]:
+    """Play every interaction of the protocol with the scripts of the workflow."""
+    scripts = ROOT / "workflow" / "scripts"
+    prompt = runpy.run_path(str(scripts / "prompt.py"))["main"]
+    predict = runpy.run_path(str(scripts / "predict.py"))["main"]
+    (folder / "submission.json").write_text(json.dumps(image), encoding="utf-8")
+    common = {"image": str(folder / "image.npz"), "truth": str(folder / "truth.npz")}
+    before: dict[str, str] = {}
+    for k, step in enumerate(steps(protocol), start=1):
+        said = str(folder / f"said{k}.json")
+        values = {
+            "protocol": protocol["name"],
+            "version": protocol["version"],
+            "seed": protocol["seed"],
+            "step": step,
+        }
+        prompt({**common, **before}, said, case, k, values)
+        answer, record_json = str(folder / f"{k}.npz"), str(folder / f"{k}.json")
+        files = {
+            "submission": str(folder / "submission.json"),
+            "image": common["image"],
+            "said": said,
+            "previous": before.get("answer", ""),
+        }
+        predict(files, answer, record_json, case=case, values={"rules": protocol})
+        before = {"said": said, "answer": answer}
+        record = read_json(record_json)
+        log = (folder / f"{k}.log").read_text(encoding="utf-8")
+        record |= {"prompt": step["prompt"], "labels": labels, "printed": log}
+        print(f"  {case}, interaction {k} ({step['prompt']}): {record['status']}", file=sys.stderr)
+        yield record
+
+
+def _judge(report: Report, protocol: Protocol) -> None:
+    asked = [call for call in report.calls if call["status"] != "not_asked"]
+    failed = [call for call in asked if call["status"] != "ok"]
+    good = len(asked) - len(failed)
+    report.findings.append(Finding("answers", not failed, f"{good} of {len(asked)} are usable"))
+    told = set()
+    for call in failed:
+        cure = cure_of(call)
+        if cure not in told:
+            told.add(cure)
+            where = f"{call['case']}, interaction {call['interaction']}"
+            last = call["printed"].splitlines()[-1]
+            detail = f"{where}: {call['message'] or last}"
+            if call["status"] == "crashed":
+                detail += f"; the last line that it printed: {last}"
+            report.findings.append(Finding(call["status"], False, detail, cure))
+    report.findings += [_time(report, protocol), _memory(asked)]
+    written = sorted({path for call in asked for path in call["written"]})
+    if written:
+        detail = f"writes to {', '.join(written[:5])} at run time; it is gone after each call"
+        cure = "allowed here; move it to /tmp to be safe"
+        report.findings.append(Finding("beside its code", True, detail, cure))
+
+
+def cure_of(call: dict[str, Any]) -> str:
+    """Return what the author can do about a call that failed, from what it printed."""
+    printed = f"{call['message']}\n{call['printed']}"
+    for pattern, cure in CURES:
+        found = re.search(pattern, printed)
+        if found:
+            return cure.format(*(group for group in found.groups() if group))
+    return STATUS_CURES[call["status"]]
+
+
+def _time(report: Report, protocol: Protocol) -> Finding:
+    """Compare with the limit, whichever way the protocol counts."""
+    time, slowest, limit = protocol["time"], 0.0, 0.0
+    for call in report.calls:
+        per_case = time.get("per", "case") == "case"
+        seconds = call["case_seconds"] if per_case else call["seconds"]
+        allowed = time["seconds_per_label"] * call["labels"]
+        if limit == 0 or seconds / allowed > slowest / limit:
+            slowest, limit = seconds, allowed
+    unit = "case" if time.get("per", "case") == "case" else "call"
+    detail = f"the slowest {unit} took {slowest:.1f} s of {limit:g} s"
+    return Finding("time", slowest <= limit, detail, "" if slowest <= limit else "be quicker")
+
+
+def _memory(calls: list[dict[str, Any]]) -> Finding:
+    known = [c["peak_memory_bytes"] for c in calls if c["peak_memory_bytes"] is not None]
+    if not known:
+        return Finding("memory", True, "not measured by this runtime")
+    limit = calls[0]["limits"]["memory_bytes"]
+    return Finding("memory", True, f"{readable(max(known))} of {readable(limit)} at most")
+
+
+def _keep_one_call(report: Report, folder: Path, image: dict[str, Any], protocol: Protocol) -> None:
+    """Keep the input of the first call that failed, or of the last one, and say how to run it."""
+    asked = [call for call in report.calls if call["status"] != "not_asked"]
+    call = next((call for call in asked if call["status"] != "ok"), asked[-1])
+    case, k = call["case"], call["interaction"]
+    shutil.rmtree(KEPT, ignore_errors=True)
+    for name in ("inputs", "outputs"):
+        (KEPT / name).mkdir(parents=True)
+        (KEPT / name).chmod(0o777)
+    before = folder / case / f"{k - 1}.npz"
+    shape = read_image(folder / case / "image.npz").imgs.shape[:3]
+    previous = read_answer(before) if before.exists() else np.zeros(shape, np.uint8)
+    said = read_json(folder / case / f"said{k}.json")
+    make_input(KEPT / "inputs" / f"{case}.npz", folder / case / "image.npz", said, previous)
+    report.by_hand = _by_hand(image, limits_of(protocol, call["labels"], 0.0))
+
+
+def _by_hand(image: dict[str, Any], limits: runners.Limits) -> str:
+    """Return the command that makes the kept call again, by hand."""
+    here = KEPT.resolve()
+    if image["runtime"] == "process":
+        return f"cd {image['source']} && INPUTS={here}/inputs OUTPUTS={here}/outputs sh predict.sh"
+    flags = [
+        "--rm --init --network none --ipc private --cap-drop ALL",
+        "--security-opt no-new-privileges",
+        f"--memory {limits.memory_bytes} --memory-swap {limits.memory_bytes}",
+        f"--pids-limit {limits.processes} --shm-size {limits.shared_memory_bytes}",
+        f"--tmpfs /tmp:rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}",
+        "" if limits.write_beside_code else "--read-only",
+        f"--cpus {limits.cpus}" if limits.cpus else "",
+        f"--user {os.getuid()}:{os.getgid()}" if limits.user == "caller" else "",
+        f"-v {here}/inputs:/workspace/inputs:ro -v {here}/outputs:/workspace/outputs",
+        "-w /workspace -e INPUTS=/workspace/inputs -e OUTPUTS=/workspace/outputs",
+    ]
+    if image.get("mounted"):
+        source = Path(image["source"])
+        names = sorted(path.name for path in source.iterdir())
+        flags += [f"-v {source / name}:/workspace/{name}:ro" for name in names]
+    shown = " \\\n    ".join(flag for flag in flags if flag)
+    return f"docker run {shown} \\\n    {image['image_id']} sh predict.sh"
+
+
+def _described(image: dict[str, Any]) -> str:
+    if image["runtime"] == "process":
+        return "a folder, run as a plain process (nothing is isolated)"
+    if image.get("mounted"):
+        return f"a folder, run in {image['image_id'][:19]}"
+    size = readable(image["size_bytes"])
+    user = image.get("user") or "root"
+    return f"one image for {image['architecture']}, {size} packed, runs as {user}"
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    return {
+        "passed": report.passed,
+        "submission": report.submission,
+        "protocol": report.protocol,
+        "image": report.image,
+        "findings": [vars(finding) for finding in report.findings],
+        "calls": report.calls,
+        "by_hand": report.by_hand,
+    }
+
+
+def _as_text(report: Report) -> str:
+    text = io.StringIO()
+    if report.calls:
+        text.write(f"{'case':<16}{'prompt':<14}{'status':<16}{'seconds':>8}{'limit':>8}  memory\n")
+    for call in report.calls:
+        peak = call["peak_memory_bytes"]
+        text.write(
+            f"{call['case']:<16}{call['interaction']} {call['prompt']:<12}{call['status']:<16}"
+            f"{call['seconds']:>8.2f}{call['limits']['seconds']:>8.0f}  "
+            f"{readable(peak) if peak is not None else '-'}\n"
+        )
+    text.write("\n")
+    for finding in report.findings:
+        text.write(
+            f"{'passed' if finding.passed else 'FAILED'}  {finding.what}: {finding.detail}\n"
+        )
+        if finding.cure:
+            text.write(f"        cure: {finding.cure}\n")
+    if report.by_hand:
+        text.write(f"\none call by hand (its input is kept in {KEPT}/inputs):\n{report.by_hand}\n")
+    verdict = "would run" if report.passed else "would NOT run"
+    text.write(f"\n{report.submission} {verdict} under {report.protocol}.")
+    return text.getvalue()

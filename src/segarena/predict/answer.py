@@ -1,0 +1,202 @@
+"""Read what a submission wrote, trusting nothing.
+
+The file is opened without following a link, and only a regular file with one name is read. It is a
+zip archive with `segs.npy` in it; that member's header is read by itself and must promise exactly
+the label map that is expected before anything else is unpacked, so a small file cannot unpack to
+terabytes. Nothing is ever unpickled, and no other member is opened.
+"""
+
+import io
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.lib import format as npy
+
+from segarena.case import smallest_unsigned
+from segarena.errors import EngineError
+
+LARGEST_LABEL = np.iinfo(np.uint16).max
+
+_LARGEST_HEADER = 10_000
+_LARGEST_READ = 1 << 20
+_DTYPES = {np.dtype(kind).str[1:] for kind in ("?", *np.typecodes["AllInteger"], *"efd")}
+_PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+
+
+class BadAnswer(Exception):
+    """The answer cannot be used; the text says why, to the team."""
+
+
+class NoAnswer(Exception):
+    """There is no answer at all; the text says what there is instead, to the team."""
+
+
+def take_answer(path: Path, shape: tuple[int, ...], largest_bytes: int) -> np.ndarray:
+    """Return the label map of an answer file, in the smallest unsigned type that holds it.
+
+    shape: (D, H, W) of the image. Raises BadAnswer where the file is not a regular .npz whose
+    `segs` has this shape and whole numbers from 0 to 65535, NoAnswer where there is none, and
+    EngineError where the disk fails.
+    """
+    with _opened(path, largest_bytes) as file:
+        return _as_labels(_segs(file, path.name, shape))
+
+
+def image_shape(image_npz: Path) -> tuple[int, ...]:
+    """Return the shape (D, H, W) of a prepared image without reading it."""
+    try:
+        with zipfile.ZipFile(image_npz) as archive, archive.open("imgs.npy") as member:
+            return _header(member)[0][:3]
+    except (OSError, KeyError, BadAnswer, zipfile.BadZipFile, zlib.error) as error:
+        raise EngineError(
+            f"{image_npz}: not a whole file ({error}); delete it and run again"
+        ) from error
+
+
+def _opened(path: Path, largest_bytes: int) -> "_Careful":
+    name = path.name
+    try:  # O_NONBLOCK: a fifo would otherwise keep us waiting for its other end
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NoAnswer(_missing(path)) from error
+    except OSError as error:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise BadAnswer(f"{name} is {_kind(path.lstat().st_mode)}, not a file") from error
+        raise EngineError(
+            f"{path}: the answer cannot be read ({error}); see docs/isolation.md"
+        ) from error
+    status = os.fstat(handle)
+    problem = ""
+    if not stat.S_ISREG(status.st_mode):
+        problem = f"{name} is {_kind(status.st_mode)}, not a file"
+    elif status.st_nlink != 1:
+        problem = f"{name} has a second name (a hard link); write a file of its own"
+    elif status.st_size == 0:
+        problem = f"{name} is empty"
+    elif status.st_size > largest_bytes:
+        problem = f"{name} has {status.st_size:,} bytes; {largest_bytes:,} are allowed"
+    if problem:
+        os.close(handle)
+        raise BadAnswer(problem)
+    return _Careful(io.FileIO(handle))
+
+
+def _missing(path: Path) -> str:
+    found = sorted(entry.name for entry in path.parent.iterdir())[:5]
+    there = f"it holds {', '.join(map(repr, found))}" if found else "it is empty"
+    return f"no {path.name!r} in the outputs folder ({there}); use the input file's name"
+
+
+def _segs(file: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found, dtype, offset = _promise(archive, name)
+            _check_promise(archive.getinfo("segs.npy"), found, dtype, offset, shape)
+            with archive.open("segs.npy") as member:
+                segs = npy.read_array(member, allow_pickle=False)
+                member.read(1)  # the end of the member is where its checksum is compared
+            return segs
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadAnswer(f"{name} is no whole .npz file: {error}") from error
+    except OSError as error:
+        raise EngineError(f"{name}: the disk failed while it was read ({error})") from error
+
+
+def _promise(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Return shape, dtype and length of the header of `segs`."""
+    keys = [key.removesuffix(".npy") for key in archive.namelist()[:5]]
+    if "segs.npy" not in archive.namelist():
+        raise BadAnswer(f"{name} has no key 'segs'; it has {', '.join(map(repr, keys)) or 'none'}")
+    if archive.getinfo("segs.npy").compress_type not in _PACKINGS:
+        raise BadAnswer("'segs' is packed in a way that np.savez does not use")
+    with archive.open("segs.npy") as member:
+        shape, dtype = _header(member)
+        return shape, dtype, member.tell()
+
+
+def _check_promise(
+    member: zipfile.ZipInfo,
+    found: tuple[int, ...],
+    dtype: np.dtype,
+    offset: int,
+    shape: tuple[int, ...],
+) -> None:
+    if dtype.hasobject:
+        raise BadAnswer("'segs' is an array of Python objects, which is never unpickled; use uint8")
+    if dtype.str[1:] not in _DTYPES:
+        raise BadAnswer(f"'segs' holds {dtype}, expected whole numbers such as uint8")
+    if found != shape:
+        hint = "; drop the first axis" if found == (1, *shape) else ""
+        raise BadAnswer(f"'segs' has the shape {found}, the image has {shape}{hint}")
+    expected = offset + int(np.prod(shape)) * dtype.itemsize
+    if member.file_size != expected:
+        raise BadAnswer(f"'segs' unpacks to {member.file_size:,} bytes, expected {expected:,}")
+
+
+def _header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and dtype from the start of an .npy file, of which little is read."""
+    version, size_bytes = npy.read_magic(member), 2
+    if version != (1, 0):
+        size_bytes = 4
+    size = member.read(size_bytes)
+    if len(size) < size_bytes or int.from_bytes(size, "little") > _LARGEST_HEADER:
+        raise BadAnswer("the .npy header is broken")
+    text = member.read(int.from_bytes(size, "little"))
+    start = io.BytesIO(size + text)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    try:
+        shape, _, dtype = read(start)
+    except Exception as error:  # numpy parses it as Python; whatever comes of that is the header's
+        raise BadAnswer("the .npy header is broken") from error
+    return shape, dtype
+
+
+def _as_labels(segs: np.ndarray) -> np.ndarray:
+    if segs.dtype.kind == "b":
+        return segs.astype(np.uint8)
+    if segs.dtype.kind == "f" and not (np.isfinite(segs).all() and (segs == np.trunc(segs)).all()):
+        _not_labels("values that are not whole numbers")
+    low, high = (segs.min(), segs.max()) if segs.size else (0, 0)
+    if low < 0:
+        _not_labels(f"the negative label {low:g}")
+    if high > LARGEST_LABEL:
+        _not_labels(f"the label {high:g}, above {LARGEST_LABEL}")
+    return segs.astype(smallest_unsigned(int(high)))
+
+
+def _not_labels(what: str) -> NoReturn:
+    raise BadAnswer(f"'segs' holds {what}; write a label map of 0 and the labels, such as uint8")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_ISLNK: "a link",
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a fifo",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((name for test, name in kinds.items() if test(mode)), "something")
+
+
+class _Careful(io.BufferedReader):
+    """A file of which nobody reads much at once.
+
+    An archive's directory is read in one piece. That of an honest answer is small, one with
+    millions of entries would fill our memory; label maps are read in small pieces.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = _LARGEST_READ + 1 if size is None or size < 0 else size
+        if wanted > _LARGEST_READ + 1:
+            raise zipfile.BadZipFile("its directory of contents is too large")
+        content = super().read(wanted)
+        if len(content) > _LARGEST_READ:
+            raise zipfile.BadZipFile("its directory of contents is too large")
+        return content

@@ -1,0 +1,112 @@
+"""What is looked at while a call runs: the size of its outputs, and its memory.
+
+Both are read from outside, from what the kernel says, so that a submission cannot lie about them.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from segarena.errors import EngineError
+from segarena.predict.runners import GIB, Limits
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def excess(outputs: Path, limits: Limits) -> str:
+    """Return what is too much in the outputs folder, as a sentence, or ""."""
+    files, size = use(outputs, most_files=limits.output_files, most_bytes=limits.output_bytes)
+    if files > limits.output_files:
+        return f"more than {limits.output_files:,} files in the outputs folder"
+    if size > limits.output_bytes:
+        return f"more than {readable(limits.output_bytes)} in the outputs folder"
+    return ""
+
+
+def use(folder: Path, *, most_files: int, most_bytes: int) -> tuple[int, int]:
+    """Return how many files a folder holds and what they take in bytes.
+
+    Space is what the files really take, so a sparse file counts little here. No link is followed,
+    and looking ends at the first excess, so a flood of files costs no more than a few.
+    """
+    files, size = 0, 0
+    folders = [folder]
+    while folders:
+        for path in _entries(folders.pop()):
+            try:
+                status = path.lstat()
+            except OSError:
+                continue  # gone since it was listed
+            files += 1
+            size += status.st_blocks * 512
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(path)
+            if files > most_files or size > most_bytes:
+                return files, size
+    return files, size
+
+
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Raise EngineError where a disk has less room: a full disk must not look like a failure."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise EngineError(
+            f"{folder}: the disk has {readable(free)} left, {readable(needed_bytes)} are needed; "
+            "make room, run again"
+        )
+
+
+def readable(size: float) -> str:
+    """Return a size in bytes for people."""
+    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.3g} MiB"
+
+
+def memory_of(pid: int, name: str) -> Callable[[], int | None]:
+    """Return a function that tells the memory in bytes that a container holds now, None if unknown.
+
+    pid: its first process; name: what its control group is called after, so that a process number
+    of another machine is not mistaken for ours. Memory that the kernel can take back at any time
+    (file cache) does not count; tmpfs (/tmp, /dev/shm) does. Works with control groups v1 and v2.
+    """
+    file, keys = _memory_file(pid, name)
+
+    def now() -> int | None:
+        if file is None:
+            return None
+        try:
+            lines = file.read_text(encoding="ascii").splitlines()
+        except OSError:
+            return None
+        values = dict(line.split(" ", 1) for line in lines)
+        return sum(int(values.get(key, 0)) for key in keys)
+
+    return now
+
+
+def _memory_file(pid: int, name: str) -> tuple[Path | None, tuple[str, ...]]:
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None, ()
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if name not in path:
+            continue
+        if "memory" in controllers.split(","):
+            return CGROUPS / "memory" / path.lstrip("/") / "memory.stat", (
+                "total_rss",
+                "total_shmem",
+            )
+        if not controllers and (CGROUPS / "cgroup.controllers").exists():
+            return CGROUPS / path.lstrip("/") / "memory.stat", ("anon", "shmem")
+    return None, ()
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for _, entry in zip(range(100_000), entries, strict=False)]
+    except OSError:
+        return []  # gone, or not ours to read

@@ -1,0 +1,180 @@
+"""The conformance submissions on a real Apptainer: what each does ends in its status."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segarena.case import Image, read_answer, write_image
+from segarena.errors import EngineError
+from segarena.files import read_json, write_json
+from segarena.predict.runners.apptainer import ApptainerRunner
+from segarena.predict.session import answer
+from segarena.prompt.user import first_words, say_box
+
+SHAPE = (4, 6, 8)
+BOX = dict.fromkeys(("z_min", "z_mid", "z_mid_x_min", "z_mid_y_min"), 1)
+BOX |= {"z_max": 2, "z_mid_x_max": 5, "z_mid_y_max": 4}
+RULES: dict[str, Any] = {
+    "name": "test",
+    "version": 1,
+    "on_failure": "previous",
+    "time": {"seconds_per_label": 30, "on_overtime": "zero"},
+    "limits": {"memory_gb": 0.3, "output_gb": 0.01, "tmp_gb": 0.05, "processes": 200},
+}
+HONEST = "cp answer.npz outputs/CASE.npz"
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one interaction left behind."""
+
+    segs: np.ndarray
+    record: dict[str, Any]
+    log: str
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submission_archive: Callable[..., Path]
+) -> Callable[..., Played]:
+    """A factory: play("echo hi") runs that predict.sh in Apptainer on a small case, once."""
+    if not shutil.which("apptainer"):
+        reason = "there is no Apptainer (tests/engines/install-apptainer.sh installs one)"
+        if os.environ.get("SEGARENA_NO_SKIP") == "1":
+            pytest.fail(f"nothing may be skipped here, but {reason}")
+        pytest.skip(reason)
+    monkeypatch.chdir(tmp_path)
+
+    def once(predict_sh: str, **limits: Any) -> Played:
+        folder = tmp_path / "submission"
+        folder.mkdir()
+        (folder / "predict.sh").write_text(predict_sh)
+        np.savez(folder / "answer.npz", segs=np.ones(SHAPE, np.uint8))
+        image = ApptainerRunner().ready(
+            submission_archive(folder, tmp_path / "team.tar.gz", kind="tiny")
+        )
+        write_image(tmp_path / "image.npz", Image(np.zeros(SHAPE, np.uint8), (3, 1, 1), [BOX]))
+        write_json(tmp_path / "said.json", {**say_box(first_words([1]), [BOX]), "interaction": 1})
+        seconds = limits.pop("seconds", 30)
+        answer(
+            image=image,
+            case="CASE",
+            image_npz=tmp_path / "image.npz",
+            said_json=tmp_path / "said.json",
+            previous_npz=None,
+            rules=RULES
+            | {
+                "limits": RULES["limits"] | limits,
+                "time": {"seconds_per_label": seconds, "on_overtime": "zero"},
+            },
+            answer_npz=tmp_path / "1.npz",
+            record_json=tmp_path / "1.json",
+            printed_log=tmp_path / "1.log",
+        )
+        log = (tmp_path / "1.log").read_text()
+        return Played(read_answer(tmp_path / "1.npz"), read_json(tmp_path / "1.json"), log)
+
+    return once
+
+
+def test_an_honest_submission_gives_its_answer(play: Callable[..., Played]):
+    """The archive is built once, run, and its answer counts."""
+    played = play(HONEST)
+    assert played.record["status"] == "ok"
+    assert (played.segs == 1).all()
+    assert played.record["runtime"] == "apptainer"
+
+
+def test_a_crash_is_the_submissions(play: Callable[..., Played]):
+    """An exit code is recorded, and what was printed is told."""
+    played = play("echo alas; exit 7")
+    assert played.record["status"] == "crashed"
+    assert played.record["exit_code"] == 7
+    assert "alas" in played.log
+
+
+def test_exit_code_255_is_the_submissions_when_its_program_ran(play: Callable[..., Played]):
+    """Apptainer's own code for what it cannot start is not mistaken for the program's."""
+    played = play("echo 'FATAL: not really' >&2; exit 255")
+    assert (played.record["status"], played.record["exit_code"]) == ("crashed", 255)
+
+
+def test_a_hanging_submission_is_stopped_with_all_its_children(play: Callable[..., Played]):
+    """Nothing of the call runs any more afterwards."""
+    played = play("sleep 4242 & sleep 4242", seconds=2)
+    assert played.record["status"] == "timed_out"
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_sleep(path)]
+
+
+def test_memory_beyond_the_limit_is_out_of_memory(play: Callable[..., Played]):
+    """The call is killed when its processes hold more than the protocol allows."""
+    played = play("head -c 600m /dev/zero | tail -c 590m > /dev/null; sleep 5; " + HONEST)
+    assert played.record["status"] == "out_of_memory"
+
+
+def test_a_full_tmp_is_too_much_output(play: Callable[..., Played]):
+    """/tmp is bounded though it lies on the disk."""
+    played = play("head -c 200m /dev/zero > /tmp/large; sleep 5; " + HONEST)
+    assert played.record["status"] == "too_much_output"
+
+
+def test_too_many_processes_end_the_call(play: Callable[..., Played]):
+    """A flood of processes is stopped from outside."""
+    played = play("i=0; while [ $i -lt 400 ]; do sleep 20 & i=$((i+1)); done; wait")
+    assert played.record["status"] == "too_much_output"
+    assert "processes" in played.record["message"]
+
+
+def test_a_call_is_shut_in(play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch):
+    """No network, no capability, nothing of the host's files, processes or environment."""
+    monkeypatch.setenv("SECRET", "told")
+    monkeypatch.setenv("APPTAINER_BIND", "/root:/host")
+    played = play(
+        "cat /proc/net/dev; grep CapEff /proc/self/status; env; ls / /host /root /home; "
+        "ls -d /proc/[0-9]*; echo x > inputs/x || echo inputs are read-only; "
+        "echo x > beside && echo beside the code; " + HONEST
+    )
+    assert played.record["status"] == "ok"
+    log = played.log
+    assert "eth0" not in log
+    assert "CapEff:\t0000000000000000" in log
+    assert "SECRET" not in log
+    assert "No such file or directory" in log
+    assert "inputs are read-only" in log
+    assert "beside the code" in log
+    assert log.count("/proc/") < 20
+
+
+def test_the_devices_of_the_job_reach_the_call(
+    play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+):
+    """CUDA_VISIBLE_DEVICES names exactly the job's devices, and --nv is asked for."""
+    monkeypatch.setenv("SEGARENA_GPUS", "MIG-1,GPU-2")
+    played = play("echo have $CUDA_VISIBLE_DEVICES; " + HONEST)
+    assert "have MIG-1,GPU-2" in played.log
+
+
+def test_without_devices_no_gpu_is_seen(play: Callable[..., Played]):
+    """Nothing uses a GPU unasked."""
+    played = play('echo "have ($CUDA_VISIBLE_DEVICES)"; ' + HONEST)
+    assert "have ()" in played.log
+
+
+def test_an_archive_that_cannot_be_built_is_ours(play: Callable[..., Played], tmp_path: Path):
+    """A missing archive is the infrastructure's failure; nobody scores 0 for it."""
+    image = {"source": str(tmp_path / "gone.tar.gz"), "image_id": "sha256:0"}
+    with pytest.raises(EngineError, match="gone"):
+        ApptainerRunner()._built(Path(image["source"]), image["image_id"])
+
+
+def _is_sleep(path: Path) -> bool:
+    try:
+        return b"4242" in path.read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,110 @@
+"""The reference workload through `--profile slurm` on a real Slurm, and what may go wrong there."""
+
+import csv
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from arena import Arena
+
+CASE = "SYN_edges_gaps_0"
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, reference_arena: Callable) -> Arena:
+    """The workload, run on this machine, a job an interaction."""
+    folder = tmp_path_factory.mktemp("local")
+    arena = reference_arena(folder, [CASE], ["flaky", "threshold"])
+    arena.config["gpus"] = 0
+    arena.run()
+    return arena
+
+
+@pytest.fixture
+def arena(tmp_path: Path, reference_arena: Callable) -> Arena:
+    """The same workload, not yet run."""
+    return reference_arena(tmp_path, [CASE], ["flaky", "threshold"])
+
+
+def test_the_cluster_gives_the_numbers_of_one_machine(slurm, arena: Arena, local: Arena):
+    """All CSVs are the same, both nodes worked, and no GPU had two jobs at a time."""
+    slurm.run(arena)
+    assert tables(arena) == tables(local)
+    jobs = slurm.jobs(arena.work)
+    assert {job.node for job in jobs} == {"n1", "n2"}
+    sessions = [job for job in jobs if job.gpus]
+    assert {job.comment for job in sessions} == {
+        f"rule_session_cvpr25_wildcards_{name}_{CASE}" for name in ("flaky", "threshold")
+    }
+    for one, two in itertools.combinations(sessions, 2):
+        assert one.node != two.node or one.end <= two.start or two.end <= one.start
+    record = json.loads(arena.path(f"predict/cvpr25/flaky/{CASE}/2.json").read_text())
+    assert record["gpu"]["devices"] == ["0"]
+
+
+def test_a_cancelled_job_costs_only_the_rest_of_its_session(
+    slurm, arena: Arena, local: Arena, wait_until: Callable
+):
+    """After the same command again the CSVs are the same, and no answer was asked for twice."""
+    head = slurm.start(arena)
+    wait_until(lambda: started(arena))
+    job = next(job for job in slurm.jobs(arena.work) if job.gpus and job.state == "RUNNING")
+    kept = {path: path.read_bytes() for path in arena.path("predict").rglob(".kept/*.json")}
+    slurm.ask("scancel", job.id)
+    slurm.wait(arena, head, expect=None)
+    slurm.run(arena)
+    assert tables(arena) == tables(local)
+    assert kept == {path: path.read_bytes() for path in kept}
+
+
+def test_a_lost_node_costs_only_the_rest_of_its_session(
+    slurm, arena: Arena, local: Arena, wait_until: Callable
+):
+    """A node set DOWN in mid-run ends, after the same command again, with the same CSVs."""
+    head = slurm.start(arena)
+    wait_until(lambda: started(arena))
+    node = next(job.node for job in slurm.jobs(arena.work) if job.gpus and job.state == "RUNNING")
+    slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        slurm.wait(arena, head, expect=None)
+    finally:
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
+    slurm.run(arena)
+    assert tables(arena) == tables(local)
+
+
+def test_a_killed_head_process_leaves_nothing_that_runs_twice(
+    slurm, arena: Arena, local: Arena, wait_until: Callable
+):
+    """The next run ends the jobs left behind before it submits the same work, and says so."""
+    head = slurm.start(arena)
+    wait_until(lambda: started(arena))
+    head.kill()
+    head.wait()
+    left = [job for job in slurm.jobs(arena.work) if job.state == "RUNNING"]
+    assert left
+    slurm.run(arena)
+    assert "a killed run left" in (arena.folder / "printed.txt").read_text()
+    assert tables(arena) == tables(local)
+    by_work = sorted(slurm.jobs(arena.work), key=lambda job: (job.comment, job.start))
+    for one, two in itertools.pairwise(by_work):
+        assert one.comment != two.comment or one.end <= two.start
+
+
+def started(arena: Arena) -> list[Path]:
+    """Return the answers so far."""
+    return list(arena.path("predict/cvpr25").glob("*/*/1.npz"))
+
+
+def tables(arena: Arena) -> dict[str, list[list[str]]]:
+    """Return all CSVs of a run without the columns of running times."""
+    found = {}
+    for path in sorted(arena.path("score").rglob("*.csv")):
+        with path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        columns = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]
+        found[str(path.relative_to(arena.path()))] = [[row[i] for i in columns] for row in rows]
+    assert len(found) == 4
+    return found

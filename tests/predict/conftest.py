@@ -1,0 +1,166 @@
+"""A real engine with two small base images, and one call of a submission made of a few files."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from docker_archive import write_docker_archive
+
+from segarena.case import Image, read_answer, write_answer, write_image
+from segarena.files import read_json, write_json
+from segarena.predict.runners.docker import DockerRunner
+from segarena.predict.session import answer
+from segarena.prompt.user import first_words, say_box
+
+SHAPE = (4, 6, 8)
+BOX = {
+    "z_min": 1,
+    "z_max": 2,
+    "z_mid": 1,
+    "z_mid_x_min": 2,
+    "z_mid_y_min": 1,
+    "z_mid_x_max": 5,
+    "z_mid_y_max": 4,
+}
+RULES: dict[str, Any] = {
+    "name": "test",
+    "version": 1,
+    "on_failure": "previous",
+    "time": {"seconds_per_label": 60, "on_overtime": "zero"},
+    "limits": {"memory_gb": 0.5, "output_gb": 0.01, "disk_gb": 0.05, "tmp_gb": 0.1},
+}
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one interaction left behind."""
+
+    segs: np.ndarray
+    record: dict[str, Any]
+    log: str
+
+    @property
+    def status(self) -> str:
+        return self.record["status"]
+
+    @property
+    def message(self) -> str:
+        return self.record["message"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One case laid out to be played: its image, what was said, and the answer before."""
+
+    folder: Path
+    rules: dict[str, Any]
+    previous: np.ndarray | None = None
+    used_seconds: float = 0.0
+
+    def play(self, image: dict[str, Any], said: dict[str, Any] | None = None) -> Played:
+        folder = self.folder
+        imgs = np.arange(np.prod(SHAPE), dtype=np.uint8).reshape(SHAPE)
+        write_image(folder / "image.npz", Image(imgs, (3.0, 1.0, 1.0), [BOX]))
+        usual = {**say_box(first_words([1]), [BOX]), "interaction": 2}
+        write_json(folder / "said.json", said or usual)
+        before = None
+        if self.previous is not None:
+            before = folder / "1.npz"
+            write_answer(before, self.previous)
+            write_json(folder / "1.json", {"case_seconds": self.used_seconds})
+        answer(
+            image=image,
+            case="CASE",
+            image_npz=folder / "image.npz",
+            said_json=folder / "said.json",
+            previous_npz=before,
+            rules=self.rules,
+            answer_npz=folder / "2.npz",
+            record_json=folder / "2.json",
+        )
+        return Played(
+            read_answer(folder / "2.npz"),
+            read_json(folder / "2.json"),
+            (folder / "2.log").read_text(encoding="utf-8"),
+        )
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """A case of 4 x 6 x 8 voxels with one label, never played before."""
+    return Table(tmp_path, RULES)
+
+
+@pytest.fixture(scope="session")
+def engine(docker_host: str) -> Iterator[str]:
+    """The engine, as the package finds it."""
+    before = os.environ.get("DOCKER_HOST")
+    os.environ["DOCKER_HOST"] = docker_host
+    yield docker_host
+    if before is None:
+        del os.environ["DOCKER_HOST"]
+    else:
+        os.environ["DOCKER_HOST"] = before
+
+
+@pytest.fixture(scope="session")
+def loaded(
+    engine: str, base_image: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """A factory: loaded("tiny") gives the ID of a base image that the engine knows."""
+    known: dict[str, str] = {}
+
+    def load(kind: str) -> str:
+        if kind not in known:
+            archive = tmp_path_factory.mktemp("base") / f"segarena-test-{kind}.tar"
+            write_docker_archive(archive, [base_image(kind)])
+            known[kind] = DockerRunner().ready(archive)["image_id"]
+            archive.unlink()
+        return known[kind]
+
+    return load
+
+
+@pytest.fixture
+def submission(loaded: Callable[[str], str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A factory: submission({"predict.sh": "..."}) is a folder in a base image, ready to be run.
+
+    kind: the base image; whole numbers are written as text, arrays as the answer's npz.
+    """
+
+    def make(files: dict[str, str | bytes], kind: str = "tiny") -> dict[str, Any]:
+        folder = tmp_path / "submission"
+        folder.mkdir()
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            (folder / name).write_bytes(data)
+        return DockerRunner(base_image=loaded(kind)).ready(folder)
+
+    return make
+
+
+@pytest.fixture
+def play(submission: Callable[..., dict[str, Any]], table: Table) -> Callable[..., Played]:
+    """A factory: play("echo hi") runs that predict.sh on the case once, with the usual limits."""
+
+    def once(
+        predict_sh: str,
+        files: dict[str, str | bytes] | None = None,
+        *,
+        kind: str = "tiny",
+        limits: dict[str, Any] | None = None,
+        time: dict[str, Any] | None = None,
+    ) -> Played:
+        rules = {
+            **RULES,
+            "limits": RULES["limits"] | (limits or {}),
+            "time": RULES["time"] | (time or {}),
+        }
+        image = submission({"predict.sh": predict_sh, **(files or {})}, kind)
+        return replace(table, rules=rules).play(image)
+
+    return once

@@ -1,0 +1,334 @@
+"""Archives as participants send them: whole ones run however packed, others say why not."""
+
+import gzip
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import zstandard
+from docker_archive import write_docker_archive
+
+from segarena.config import find_submissions
+from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.files import read_json
+from segarena.predict import image as image_module
+from segarena.predict.image import digest, image_of_archive
+from segarena.predict.runners import bad_image
+from segarena.predict.runners.docker import DockerRunner
+
+REPACKED: dict[str, Callable[[bytes], bytes]] = {
+    "tar.gz": lambda tar: gzip.compress(tar, 1),
+    "tgz": lambda tar: gzip.compress(tar, 1),
+    "tar": lambda tar: tar,
+    "tar.zst": zstandard.compress,
+    "tar.xz": lambda tar: lzma.compress(tar, preset=0),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A submission's folder whose program prints a word."""
+    made = tmp_path / "team"
+    made.mkdir()
+    (made / "predict.sh").write_text("echo hello from the team; whoami; id -u\n")
+    return made
+
+
+@pytest.fixture
+def archive(folder: Path, base_image: Callable[..., Path], tmp_path: Path) -> Path:
+    """An honest docker archive, not packed."""
+    made = tmp_path / "team.tar"
+    write_docker_archive(made, [base_image("tiny"), (folder, "/workspace")])
+    return made
+
+
+def refusal(archive: Path) -> str:
+    with pytest.raises(SubmissionError) as caught:
+        image_of_archive(archive)
+    return str(caught.value)
+
+
+def edited(archive: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """Return a copy of an archive whose members have been changed."""
+    with tarfile.open(archive) as tar:
+        members = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+    change(members)
+    made = archive.with_name("edited.tar")
+    with tarfile.open(made, "w") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return made
+
+
+@pytest.mark.parametrize("packing", REPACKED)
+def test_every_packing_gives_the_same_image_and_runs(
+    packing: str, archive: Path, engine: str, table: Any, tmp_path: Path
+) -> None:
+    """gz, zst, xz and plain archives have one image ID, and run."""
+    packed = tmp_path / f"packed.{packing}"
+    packed.write_bytes(REPACKED[packing](archive.read_bytes()))
+    ready = DockerRunner().ready(packed)
+    assert ready["image_id"] == image_of_archive(archive)["image_id"]
+    assert "hello from the team" in table.play(ready).log
+
+
+def test_a_truncated_archive_is_bad(archive: Path, tmp_path: Path) -> None:
+    """Half a .tar.gz is told as what it is."""
+    packed = tmp_path / "half.tar.gz"
+    content = gzip.compress(archive.read_bytes(), 1)
+    packed.write_bytes(content[: len(content) // 2])
+    assert "not a readable docker archive" in refusal(packed)
+
+
+def test_an_archive_that_lacks_its_last_bytes_is_bad(archive: Path, tmp_path: Path) -> None:
+    """Even where every layer is there, a .gz without its checksum is not whole."""
+    packed = tmp_path / "nearly.tar.gz"
+    packed.write_bytes(gzip.compress(archive.read_bytes(), 1)[:-6])
+    assert "not a readable docker archive" in refusal(packed)
+
+
+def test_a_flipped_bit_is_found_in_a_packed_archive(archive: Path, tmp_path: Path) -> None:
+    """The checksum of the .gz is compared."""
+    content = bytearray(gzip.compress(archive.read_bytes(), 1))
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.tar.gz").write_bytes(content)
+    message = refusal(tmp_path / "flipped.tar.gz")
+    assert "not a readable docker archive" in message or "damaged" in message
+
+
+def test_a_flipped_bit_is_found_in_a_plain_archive(archive: Path) -> None:
+    """The digests of the layers are compared, so a plain .tar cannot be damaged unseen."""
+    content = bytearray(archive.read_bytes())
+    content[1_000_000] ^= 1
+    archive.write_bytes(content)
+    assert "is damaged" in refusal(archive)
+
+
+def test_a_text_file_is_no_image(tmp_path: Path) -> None:
+    """A file that only has the name of an archive is refused."""
+    (tmp_path / "x.tar.gz").write_text("hello")
+    assert "not a readable docker archive" in refusal(tmp_path / "x.tar.gz")
+
+
+def test_an_empty_file_is_no_image(tmp_path: Path) -> None:
+    """An upload of no bytes is refused."""
+    (tmp_path / "x.tar.gz").write_bytes(b"")
+    assert "not a readable docker archive" in refusal(tmp_path / "x.tar.gz")
+
+
+def test_a_tar_of_something_else_is_no_image(tmp_path: Path, folder: Path) -> None:
+    """A packed folder is not an image, and the message says how to make one."""
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        tar.add(folder, "team")
+    assert "make it with `docker save`" in refusal(tmp_path / "x.tar.gz")
+
+
+def test_an_oci_layout_is_told_apart(archive: Path) -> None:
+    """An OCI layout without a manifest.json is named, since it is easily mistaken."""
+
+    def as_oci(members: dict[str, bytes]) -> None:
+        del members["manifest.json"]
+        members["index.json"] = b"{}"
+        members["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
+
+    assert "an OCI layout, not a docker archive" in refusal(edited(archive, as_oci))
+
+
+def test_several_images_in_one_archive_are_refused(archive: Path) -> None:
+    """Which one would be the submission?"""
+
+    def twice(members: dict[str, bytes]) -> None:
+        members["manifest.json"] = json.dumps(json.loads(members["manifest.json"]) * 2).encode()
+
+    assert "2 images in one archive" in refusal(edited(archive, twice))
+
+
+def test_a_missing_layer_is_refused(archive: Path) -> None:
+    """A layer that the manifest names must be there."""
+
+    def less(members: dict[str, bytes]) -> None:
+        del members[json.loads(members["manifest.json"])[0]["Layers"][0]]
+
+    assert "is missing in the archive" in refusal(edited(archive, less))
+
+
+@pytest.mark.parametrize("manifest", [b"{}", b"[]", b"[1]", b"nonsense", b'[{"Config": "x"}]'])
+def test_a_strange_manifest_is_refused(manifest: bytes, archive: Path) -> None:
+    """Whatever stands in manifest.json, the answer is one line."""
+    assert "\n" not in refusal(edited(archive, lambda m: m.update({"manifest.json": manifest})))
+
+
+def test_an_archive_that_unpacks_to_terabytes_is_refused(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stops at the bound."""
+    monkeypatch.setattr(image_module, "LARGEST_BYTES", 1_000_000)
+    assert "it holds more than" in refusal(archive)
+
+
+def test_an_archive_that_is_gone_is_our_failure(tmp_path: Path) -> None:
+    """A file that vanished says nothing about the submission."""
+    with pytest.raises(EngineError, match="put it back"):
+        image_of_archive(tmp_path / "gone.tar.gz")
+
+
+def test_an_image_for_another_machine_is_refused(archive: Path, engine: str) -> None:
+    """The message says how to build it for this one."""
+
+    def for_arm(members: dict[str, bytes]) -> None:
+        name = json.loads(members["manifest.json"])[0]["Config"]
+        members[name] = members[name].replace(b"amd64", b"arm64")
+
+    with pytest.raises(SubmissionError, match=r"made for linux/arm64.*--platform linux/amd64"):
+        DockerRunner().ready(edited(archive, for_arm))
+
+
+def test_a_tag_means_nothing(
+    folder: Path, base_image: Callable[..., Path], engine: str, table: Any, tmp_path: Path
+) -> None:
+    """Two submissions with one tag each run their own image."""
+    first, second = tmp_path / "first.tar", tmp_path / "second.tar"
+    write_docker_archive(first, [base_image("tiny"), (folder, "/workspace")], tag="same:latest")
+    one = DockerRunner().ready(first)
+    (folder / "predict.sh").write_text("echo hello from the second\n")
+    write_docker_archive(second, [base_image("tiny"), (folder, "/workspace")], tag="same:latest")
+    DockerRunner().ready(second)
+    assert "hello from the team" in table.play(one).log
+
+
+def test_a_replaced_archive_does_not_change_a_run(archive: Path, engine: str, table: Any) -> None:
+    """Once loaded, the image runs by its ID; the file may be replaced."""
+    ready = DockerRunner().ready(archive)
+    archive.write_bytes(b"something else")
+    assert "hello from the team" in table.play(ready).log
+
+
+def test_an_image_that_the_engine_lost_is_loaded_again(
+    archive: Path, engine: str, table: Any
+) -> None:
+    """A pruned image comes back from its archive."""
+    ready = DockerRunner().ready(archive)
+    DockerRunner().engine.remove_image(ready["image_id"], force=True)
+    assert "hello from the team" in table.play(ready).log
+
+
+def test_an_image_lost_and_its_archive_replaced_is_our_failure(
+    archive: Path, folder: Path, base_image: Callable[..., Path], engine: str, table: Any
+) -> None:
+    """Another image is never run in the place of the one that was described."""
+    ready = DockerRunner().ready(archive)
+    DockerRunner().engine.remove_image(ready["image_id"], force=True)
+    (folder / "predict.sh").write_text("echo somebody else\n")
+    write_docker_archive(archive, [base_image("tiny"), (folder, "/workspace")])
+    with pytest.raises(EngineError, match="was replaced meanwhile"):
+        table.play(ready)
+
+
+def test_the_images_user_is_who_runs(
+    folder: Path, base_image: Callable[..., Path], engine: str, table: Any, tmp_path: Path
+) -> None:
+    """An image for nobody runs as nobody, who can write the outputs folder."""
+    (folder / "predict.sh").write_text("id -u; echo x > outputs/x; ls outputs\n")
+    made = tmp_path / "nobody.tar"
+    write_docker_archive(made, [base_image("tiny"), (folder, "/workspace")], user="65534:65534")
+    assert table.play(DockerRunner().ready(made)).log.splitlines()[1:] == ["65534", "x"]
+
+
+def test_the_images_entry_point_is_kept(
+    folder: Path, base_image: Callable[..., Path], engine: str, table: Any, tmp_path: Path
+) -> None:
+    """`sh predict.sh` is given to the image's entry point, as docker run does."""
+    made = tmp_path / "entry.tar"
+    layers = [base_image("tiny"), (folder, "/workspace")]
+    write_docker_archive(made, layers, entrypoint=["env", "A=1"])
+    assert "hello from the team" in table.play(DockerRunner().ready(made)).log
+
+
+STARTLESS: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown user": ({"user": "somebody"}, "unable to find user somebody"),
+    "unknown entry point": ({"entrypoint": ["nothing"]}, "exit code 127"),
+    "no predict.sh": ({"remove": "predict.sh"}, "predict.sh"),
+    "a file in the place of the inputs": ({"add": "inputs"}, "cannot be started"),
+}
+
+
+@pytest.mark.parametrize("name", STARTLESS)
+def test_an_image_that_cannot_start_has_crashed(
+    name: str,
+    folder: Path,
+    base_image: Callable[..., Path],
+    engine: str,
+    table: Any,
+    tmp_path: Path,
+) -> None:
+    """An image that does not start is the submission's failure, with what the engine says."""
+    settings, words = STARTLESS[name]
+    if "remove" in settings:
+        (folder / settings["remove"]).unlink()
+        (folder / "other").write_text("")
+    if "add" in settings:
+        (folder / settings["add"]).write_text("")
+    made = tmp_path / "startless.tar"
+    more = {key: value for key, value in settings.items() if key in {"user", "entrypoint"}}
+    write_docker_archive(made, [base_image("tiny"), (folder, "/workspace")], **more)
+    played = table.play(DockerRunner().ready(made))
+    assert played.status == "crashed"
+    assert words in played.message + played.log
+
+
+def test_a_volume_of_the_image_cannot_be_filled(archive: Path, engine: str, table: Any) -> None:
+    """What the image declares as a volume counts as disk, and is removed with the container."""
+
+    def with_volume(members: dict[str, bytes]) -> None:
+        manifest = json.loads(members["manifest.json"])
+        config = json.loads(members.pop(manifest[0]["Config"]))
+        config["config"]["Volumes"] = {"/data": {}, "/workspace/outputs": {}}
+        config["config"]["Entrypoint"] = ["sh", "-c", "cat /dev/zero > /data/x"]
+        manifest[0]["Config"] = "new.json"
+        members["new.json"] = json.dumps(config).encode()
+        members["manifest.json"] = json.dumps(manifest).encode()
+
+    client = DockerRunner().engine
+    before = {volume["Name"] for volume in client.volumes()["Volumes"] or ()}
+    played = table.play(DockerRunner().ready(edited(archive, with_volume)))
+    assert played.status == "too_much_output"
+    assert {volume["Name"] for volume in client.volumes()["Volumes"] or ()} <= before
+
+
+def test_a_bad_image_is_recorded_without_a_container(
+    tmp_path: Path, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every interaction of an unusable submission has the status bad_image and the reason."""
+    monkeypatch.setattr(docker, "APIClient", None)
+    broken = tmp_path / "x.tar.gz"
+    broken.write_bytes(b"")
+    played = table.play(bad_image(broken, "it is broken"))
+    assert (played.status, played.message) == ("bad_image", "it is broken")
+    assert not played.segs.any()
+    assert played.record["seconds"] == 0
+
+
+def test_two_submissions_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Before anything runs, the second one is named."""
+    for name in ("team.tar.gz", "team.tar"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ConfigError, match="a second submission of the name 'team'"):
+        find_submissions(tmp_path)
+
+
+def test_a_damaged_cache_of_digests_is_made_anew(tmp_path: Path) -> None:
+    """Half a cache file is no reason to stop."""
+    source, cache = tmp_path / "a.tar", tmp_path / "cache.json"
+    source.write_bytes(b"abc")
+    cache.write_text('{"half')
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert digest(source, cache) == expected
+    assert read_json(cache)[str(source)]["sha256"] == expected

@@ -1,0 +1,308 @@
+"""What a submission can see and do in its container, looked at from inside and from outside."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.predict import runners
+from segarena.predict.runners import Limits
+from segarena.predict.runners.docker import LABEL, DockerRunner, remove_left_overs
+
+PROBE = """
+import ctypes, glob, json, os, resource, socket, subprocess
+def status(key):
+    return [l.split()[1] for l in open("/proc/self/status") if l.startswith(key + ":")][0]
+def tries(action):
+    try:
+        action()
+    except Exception as error:
+        return type(error).__name__
+    return "done"
+def run_from(folder):
+    with open(f"{folder}/x", "w") as file:
+        file.write("#!/bin/sh\\nexit 0\\n")
+    os.chmod(f"{folder}/x", 0o755)
+    subprocess.run([f"{folder}/x"], check=True)
+def size(folder):
+    s = os.statvfs(folder)
+    return s.f_blocks * s.f_frsize
+import numpy as np
+case = np.load("/workspace/inputs/CASE.npz", allow_pickle=True)
+print(json.dumps({
+    "env": sorted(os.environ), "uid": os.getuid(), "gid": os.getgid(), "caps": status("CapEff"),
+    "bounding": status("CapBnd"), "no_new_privs": status("NoNewPrivs"),
+    "seccomp": status("Seccomp"),
+    "init": open("/proc/1/comm").read().strip(), "hostname": socket.gethostname(),
+    "interfaces": sorted(os.listdir("/sys/class/net")),
+    "connect": tries(lambda: socket.create_connection(("1.1.1.1", 53), 3)),
+    "resolve": tries(lambda: socket.getaddrinfo("example.org", 80)),
+    "inputs": os.listdir("/workspace/inputs"), "keys": sorted(case.files),
+    "write_input": tries(lambda: open("/workspace/inputs/x", "w")),
+    "change_input": tries(lambda: open("/workspace/inputs/CASE.npz", "ab")),
+    "outputs": os.listdir("/workspace/outputs"),
+    "write_root": tries(lambda: open("/usr/x", "w")),
+    "write_workspace": tries(lambda: open("/workspace/x", "w")),
+    "mount": ctypes.CDLL(None).mount(b"x", b"/tmp", b"tmpfs", 0, None),
+    "device": tries(lambda: os.mknod("/tmp/d", 0o20666, os.makedev(1, 1))),
+    "chown": tries(lambda: os.chown("/tmp", 1, 1)),
+    "run_from_tmp": tries(lambda: run_from("/tmp")),
+    "tmp": size("/tmp"), "shm": size("/dev/shm"),
+    "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+    "sockets": glob.glob("/run/*.sock") + glob.glob("/var/run/*.sock"),
+    "mounted": sorted(l.split()[1] for l in open("/proc/mounts") if l.startswith("/dev/")),
+    "cpus": len(os.sched_getaffinity(0)),
+}), flush=True)
+"""
+
+
+@pytest.fixture
+def probe(play: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """A factory: what the probe sees under these limits."""
+    monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
+    monkeypatch.setenv("HTTP_PROXY", "http://user:password@proxy")
+
+    def look(**limits: Any) -> dict[str, Any]:
+        played = play("python3 probe.py", {"probe.py": PROBE}, kind="numpy", limits=limits)
+        assert played.status == "no_answer", played.log
+        return json.loads(played.log.splitlines()[1])
+
+    return look
+
+
+def test_a_call_is_shut_in(probe: Any) -> None:
+    """No network, no capability, no new privilege, none of the host's environment."""
+    seen = probe(shared_memory_gb=0.25, tmp_gb=0.125)
+    assert seen["interfaces"] in (["lo"], [])
+    assert (seen["connect"], seen["resolve"]) == ("OSError", "gaierror")
+    assert (int(seen["caps"], 16), int(seen["bounding"], 16)) == (0, 0)
+    assert (seen["no_new_privs"], seen["seccomp"]) == ("1", "2")
+    assert set(seen["env"]) <= {"PATH", "HOME", "HOSTNAME", "PWD", "INPUTS", "OUTPUTS", "LC_CTYPE"}
+    assert (seen["inputs"], seen["outputs"]) == (["CASE.npz"], [])
+    assert "gts" not in seen["keys"]
+    assert (seen["write_input"], seen["change_input"]) == ("OSError", "OSError")
+    assert (seen["mount"], seen["device"]) == (-1, "PermissionError")
+    assert seen["chown"] == "PermissionError"
+    assert (seen["init"], seen["hostname"]) == ("docker-init", "submission")
+    assert (seen["sockets"], seen["core"]) == ([], 0)
+    assert seen["run_from_tmp"] == "done"
+    assert (seen["shm"], seen["tmp"]) == (2**28, 2**27)
+    assert seen["write_workspace"] == "done"
+    ours = {"/workspace/inputs", "/workspace/outputs", "/workspace/predict.sh"}
+    engines = {
+        "/sbin/docker-init",
+        "/usr/sbin/docker-init",
+        "/etc/resolv.conf",
+        "/etc/hostname",
+        "/etc/hosts",
+    }
+    assert set(seen["mounted"]) - engines == ours | {"/workspace/probe.py"}
+
+
+def test_the_throw_away_layer_can_be_switched_off(probe: Any) -> None:
+    """With write_beside_code off nothing but /tmp, /dev/shm and the outputs can be written."""
+    seen = probe(write_beside_code=False)
+    assert (seen["write_root"], seen["write_workspace"]) == ("OSError", "OSError")
+    assert seen["run_from_tmp"] == "done"
+
+
+def test_the_callers_uid_can_be_taken(probe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With user: caller the program runs as whoever runs the benchmark."""
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    monkeypatch.setattr(os, "getgid", lambda: 5678)
+    seen = probe(user="caller")
+    assert (seen["uid"], seen["gid"]) == (1234, 5678)
+
+
+def test_the_engine_is_told_every_limit(
+    submission: Any, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory without swap, processors, processes and the rest stand in the container's settings."""
+    settings: dict[str, Any] = {}
+    create = docker.APIClient.create_container
+
+    def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        settings.update(kwargs["host_config"])
+        return create(self, *args, **kwargs)
+
+    monkeypatch.setattr(docker.APIClient, "create_container", noted)
+    limits = {**table.rules["limits"], "cpus": 0.5, "processes": 77}
+    replace(table, rules={**table.rules, "limits": limits}).play(submission({"predict.sh": ""}))
+    assert settings["Memory"] == settings["MemorySwap"] == 2**29
+    assert (settings["NanoCpus"], settings["PidsLimit"]) == (500_000_000, 77)
+    assert (settings["NetworkMode"], settings["IpcMode"]) == ("none", "private")
+    assert (settings["CapDrop"], settings["Init"]) == (["ALL"], True)
+    assert not settings.get("Privileged") and not settings.get("DeviceRequests")
+
+
+def test_a_gpu_that_is_not_there_is_our_failure(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine without a GPU runtime fails the job that should have a GPU, not the submission."""
+    monkeypatch.setenv("SEGARENA_GPUS", "0")
+    with pytest.raises(EngineError, match="could not select device driver"):
+        play("true")
+
+
+def test_peak_memory_is_what_the_program_held(play: Any) -> None:
+    """150 MB held for half a second are seen, and file cache is not counted."""
+    hold = "import time; x = b'a' * 150_000_000; time.sleep(0.6)"
+    played = play(f'python3 -c "{hold}"', kind="numpy")
+    assert 150_000_000 < played.record["peak_memory_bytes"] < 200_000_000
+
+
+def test_nothing_is_left_after_a_call(play: Any, tmp_path: Path) -> None:
+    """Neither a container nor a temporary folder stays, even where files resist."""
+    script = "mkdir -p outputs/a/b; date > outputs/a/b/c; chmod 000 outputs/a/b outputs/a"
+    play(script)
+    assert (
+        DockerRunner().engine.containers(all=True, filters={"label": f"{LABEL}={Path.cwd()}"}) == []
+    )
+
+
+def test_a_container_that_is_killed_from_outside_costs_no_points(
+    submission: Any, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who kills a container while it runs fails the job, not the submission."""
+    engine = DockerRunner().engine
+    start = docker.APIClient.start
+
+    def and_killed(self: Any, container: str, **kwargs: Any) -> None:
+        start(self, container, **kwargs)
+        engine.kill(container)
+
+    monkeypatch.setattr(docker.APIClient, "start", and_killed)
+    with pytest.raises(EngineError, match="killed from outside"):
+        table.play(submission({"predict.sh": "sleep 100"}))
+    assert not (table.folder / "2.json").exists()
+
+
+def test_a_container_that_is_removed_from_outside_costs_no_points(
+    submission: Any, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that vanishes while it runs fails the job, not the submission."""
+    engine = DockerRunner().engine
+    start = docker.APIClient.start
+
+    def and_removed(self: Any, container: str, **kwargs: Any) -> None:
+        start(self, container, **kwargs)
+        engine.remove_container(container, force=True)
+
+    monkeypatch.setattr(docker.APIClient, "start", and_removed)
+    with pytest.raises(EngineError):
+        table.play(submission({"predict.sh": "sleep 100"}))
+    assert not (table.folder / "2.json").exists()
+
+
+def test_a_killed_runs_containers_are_removed_and_no_others(loaded: Any, tmp_path: Path) -> None:
+    """Only containers labelled with this run's folder are removed."""
+    engine = DockerRunner().engine
+    labels = {"mine": {LABEL: str(tmp_path)}, "other run": {LABEL: "/elsewhere"}, "other": {}}
+    ids = {}
+    for name, label in labels.items():
+        made = engine.create_container(loaded("tiny"), ["sleep", "1000"], labels=label)
+        ids[name] = made["Id"]
+        engine.start(made["Id"])
+    try:
+        assert remove_left_overs(tmp_path) == 1
+        running = {container["Id"] for container in engine.containers()}
+        assert ids["mine"] not in running
+        assert {ids["other run"], ids["other"]} <= running
+    finally:
+        for name in ("other run", "other"):
+            engine.remove_container(ids[name], force=True)
+
+
+def test_without_an_engine_there_is_nothing_to_remove(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Looking for left-overs is quiet where no engine answers."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert remove_left_overs(tmp_path) == 0
+
+
+def test_no_engine_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The line names the address that was tried."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(EngineError, match=r"no Docker engine answers at .*none\.sock"):
+        DockerRunner()
+
+
+def test_a_folder_that_links_out_of_itself_is_refused(loaded: Any, tmp_path: Path) -> None:
+    """A link in a submission's folder could otherwise mount the truth."""
+    folder = tmp_path / "team"
+    folder.mkdir()
+    (folder / "predict.sh").write_text("cat data/*")
+    (folder / "data").symlink_to(tmp_path)
+    with pytest.raises(SubmissionError, match="data is a link that leaves the folder"):
+        DockerRunner(loaded("tiny")).ready(folder)
+
+
+def test_a_folder_without_a_base_image_is_the_configs_error(engine: str, tmp_path: Path) -> None:
+    """Without base_image a folder cannot run in a container, which is told, not scored."""
+    with pytest.raises(ConfigError, match="base_image"):
+        runners.ready(tmp_path, runtime="docker", base_image="")
+
+
+def test_an_answer_that_only_root_may_read_is_read(loaded: Any, tmp_path: Path) -> None:
+    """A caller who is not root gets an answer of mode 600 through the engine."""
+    if os.geteuid() != 0:
+        pytest.skip("this test changes to another user, which needs root")
+    socket = os.environ["DOCKER_HOST"].removeprefix("unix://")
+    group = Path(socket).stat().st_gid
+    place = Path(tempfile.mkdtemp())  # not tmp_path, which other users cannot enter
+    for name in ("team", "inputs", "outputs"):
+        (place / name).mkdir(parents=True)
+    (place / "team/predict.sh").write_text("umask 077; echo whole > outputs/CASE.npz")
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from segarena.predict.runners import Limits\n"
+        "from segarena.predict.runners.docker import DockerRunner\n"
+        f"os.setgid({group}); os.setgroups([{group}]); os.setuid(65534)\n"
+        f"place = Path({str(place)!r}); runner = DockerRunner({loaded('tiny')!r})\n"
+        "places = place / 'inputs', place / 'outputs', place / 'log'\n"
+        "runner.run(runner.ready(place / 'team'), *places, Limits(30, 2**29))\n"
+        "print((place / 'outputs/CASE.npz').read_text())\n"
+    )
+    for path in (place, *place.rglob("*")):
+        shutil.chown(path, 65534)
+    (place / "outputs").chmod(0o777)
+    try:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "whole\n\n", done.stderr
+    finally:
+        shutil.rmtree(place)
+
+
+def test_limits_never_promise_more_memory_than_there_is() -> None:
+    """The protocol's memory is cut to the machine's; what it does not say has its default."""
+    limits = Limits.of({"memory_gb": 32, "tmp_gb": 1}, seconds=5, machine_memory_bytes=2**34)
+    assert (limits.memory_bytes, limits.tmp_bytes, limits.processes) == (2**34, 2**30, 4096)
+
+
+def test_the_schema_names_the_defaults_that_hold() -> None:
+    """Every limit stands in the protocol's schema with the default that the code has."""
+    from segarena.protocol import SCHEMAS, read_yaml
+
+    keys = read_yaml(SCHEMAS / "protocol.schema.yaml")["properties"]["limits"]["properties"]
+    written = {key: value["default"] for key, value in keys.items() if "default" in value}
+    plain = Limits.of({"memory_gb": 1}, seconds=1, machine_memory_bytes=2**40)
+    named = Limits.of({"memory_gb": 1, **written}, seconds=1, machine_memory_bytes=2**40)
+    assert replace(named, printed_bytes=0) == replace(plain, printed_bytes=0)
+    assert abs(named.printed_bytes - plain.printed_bytes) <= 1
+    assert len(keys) == len(Limits.__dataclass_fields__) - 1  # seconds are the protocol's `time`

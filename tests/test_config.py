@@ -1,0 +1,127 @@
+"""A wrong config ends in one line that names the file, the key and what to write."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segarena.config import find_submissions, read
+from segarena.errors import ConfigError
+from segarena.protocol import SCHEMAS, load, steps
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict:
+    """A config with one case and one submission."""
+    for folder in ("images", "labels", "submissions/ada"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("images", "labels"):
+        (tmp_path / folder / "one.npz").touch()
+    (tmp_path / "submissions" / "ada" / "predict.sh").touch()
+    return {
+        "cases": {"images": str(tmp_path / "images"), "labels": str(tmp_path / "labels")},
+        "submissions": str(tmp_path / "submissions"),
+    }
+
+
+def test_defaults_come_from_the_schema(config: dict):
+    """The protocol is cvpr25 and the runtime is chosen by what answers."""
+    arena = read(config)
+    assert list(arena.protocols) == ["cvpr25"]
+    assert (arena.runtime, arena.seed) == ("auto", 2025)
+    assert (list(arena.cases), list(arena.submissions)) == (["one"], ["ada"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"submission": "x"}, "submission"),
+        ({"runtime": "dokcer"}, "runtime"),
+        ({"submissions": "nowhere"}, "submissions: no folder 'nowhere'"),
+        ({"protocols": ["cvpr24"]}, "known: .*cvpr25"),
+        ({"cases": {"images": "x"}}, "labels"),
+        ({"sheets": {"cases": "nowhere.tsv"}}, "no file 'nowhere.tsv'"),
+    ],
+)
+def test_a_wrong_key_is_named(config: dict, change: dict, told: str):
+    """A misspelt key, value, folder, protocol or sheet is told by its name."""
+    with pytest.raises(ConfigError, match=told):
+        read({**config, **change})
+
+
+def _sheet(config: dict, tmp_path: Path, text: str) -> dict:
+    (tmp_path / "cases.tsv").write_text(text)
+    return {**config, "sheets": {"cases": str(tmp_path / "cases.tsv")}}
+
+
+def test_a_sheet_says_more_of_a_case(config: dict, tmp_path: Path):
+    """Modality, window and box have their meaning; other columns are groups."""
+    sheet = "case\tmodality\twindow\tbox\tsite\none\tCT\tlung\tno\tA\n"
+    case = read(_sheet(config, tmp_path, sheet)).cases["one"]
+    assert (case.modality, case.window, case.box) == ("CT", "lung", False)
+    assert case.described == {"modality": "CT", "site": "A"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name\none\n", "column 'case'"),
+        ("case\none\none\n", "line 3: case 'one' stands twice"),
+        ("case\ntwo\n", "line 2: no case 'two'"),
+        ("case\tbox\none\tmaybe\n", "write yes or no"),
+        ("case\tbox\none\n", "not as many columns"),
+    ],
+)
+def test_a_wrong_sheet_is_told_by_its_line(config: dict, tmp_path: Path, text: str, told: str):
+    """File and line stand in the message."""
+    with pytest.raises(ConfigError, match=told):
+        read(_sheet(config, tmp_path, text))
+
+
+def test_two_submissions_of_one_name_are_refused(tmp_path: Path):
+    """An archive and a folder of the same name cannot both be that submission."""
+    (tmp_path / "ada.tar.gz").touch()
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada" / "predict.sh").touch()
+    with pytest.raises(ConfigError, match="second submission of the name 'ada'"):
+        find_submissions(tmp_path)
+
+
+def test_an_empty_submissions_folder_is_refused(tmp_path: Path):
+    """The message says what a submission looks like."""
+    with pytest.raises(ConfigError, match=r"NAME/predict\.sh"):
+        find_submissions(tmp_path)
+
+
+def test_every_bundled_protocol_is_valid():
+    """All of config/protocols loads, and cvpr25 is a box and five clicks."""
+    for path in (ROOT / "config" / "protocols").glob("*.yaml"):
+        assert load(path.stem)["name"] == path.stem
+    assert [step["prompt"] for step in steps(load("cvpr25"))] == ["box", *["click"] * 5]
+
+
+def test_a_wrong_protocol_key_is_named(tmp_path: Path):
+    """The message has the file, the key and what is allowed there."""
+    protocol = load("cvpr25") | {"name": "mine", "on_failure": "ignore"}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(protocol))
+    with pytest.raises(ConfigError, match=r"mine\.yaml: on_failure: 'ignore' is not one of"):
+        load(path)
+
+
+def test_every_key_is_described_in_the_schema_and_in_the_readme():
+    """config/README.md names every key of the config, with the schema's own description."""
+    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
+    readme = " ".join((ROOT / "config" / "README.md").read_text().split())
+    for key, value in _keys(schema):
+        assert f"`{key}`" in readme, key
+        assert " ".join(value["description"].split()) in readme, key
+
+
+def _keys(schema: dict, above: str = "") -> list[tuple[str, dict]]:
+    found = []
+    for key, value in schema.get("properties", {}).items():
+        found += [(f"{above}{key}", value), *_keys(value, f"{above}{key}.")]
+    return found

@@ -1,0 +1,303 @@
+"""Our own accidents: each is told, none costs a team points, and the same command mends it.
+
+Every test ends with the same question: are the tables, running times aside, byte for byte those of
+a run that nothing disturbed?
+"""
+
+import contextlib
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from arena import PREDICT, ROOT, Arena, new_arena
+from docker_archive import write_docker_archive
+
+SLOW = "import time; time.sleep(0.3)\n" + PREDICT
+
+
+Tables = dict[str, list[list[str]]]
+
+
+def tables(arena: Arena) -> Tables:
+    """Return every CSV of scores and ranks, without the columns of running times."""
+    found = {}
+    for path in sorted((arena.work / "results").rglob("*.csv")):
+        with path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        kept = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]
+        found[str(path.relative_to(arena.work))] = [[row[i] for i in kept] for row in rows]
+    return found
+
+
+def filled(arena: Arena, source: str = PREDICT) -> Arena:
+    """Return an arena with a case and a submission."""
+    arena.add_case("one")
+    arena.add_submission("ada", source)
+    return arena
+
+
+def failed(arena: Arena, environment: dict[str, str] | None = None) -> str:
+    """Run the workflow, which must fail, and return what it printed."""
+    done = subprocess.run(
+        arena.command(),
+        env=environment or arena.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def started(arena: Arena, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
+    """Start a run in a process group of its own; end it, if it still runs, with the block."""
+    with (arena.folder / "printed.txt").open("ab") as printed:
+        process = subprocess.Popen(
+            arena.command(),
+            env=environment or arena.environment(),
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Arena:
+    """A finished run that nothing disturbed; copy it, do not change it."""
+    arena = filled(new_arena(tmp_path_factory.mktemp("undisturbed")))
+    arena.run()
+    return arena
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small: Arena) -> Tables:
+    """The tables of a run that nothing disturbed."""
+    return tables(small)
+
+
+@pytest.fixture(scope="module")
+def base(docker_host: str, base_image: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of a base image with numpy."""
+    archive = tmp_path_factory.mktemp("base") / "segarena-test-numpy.tar"
+    write_docker_archive(archive, [base_image("numpy")])
+    return archive
+
+
+def load(host: str, archive: Path) -> str:
+    """Load an archive into an engine and return the image's ID."""
+    from segarena.predict.image import image_of_archive
+
+    client = docker.APIClient(base_url=host, timeout=300)
+    with contextlib.closing(client), archive.open("rb") as file:
+        list(client.load_image(file, quiet=True))
+    return image_of_archive(archive)["image_id"]
+
+
+@pytest.fixture
+def in_docker(
+    docker_host: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Arena:
+    """An arena whose submissions run in containers of the shared engine."""
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    arena = filled(new_arena(tmp_path), SLOW)
+    arena.config |= {"runtime": "docker", "base_image": load(docker_host, base)}
+    return arena
+
+
+def containers(arena: Arena) -> list[str]:
+    """Return the containers that belong to an arena's runs."""
+    with contextlib.closing(docker.APIClient(base_url=os.environ["DOCKER_HOST"])) as client:
+        found = client.containers(all=True, filters={"label": f"segarena={arena.work}"})
+    return [container["Id"] for container in found]
+
+
+def test_a_second_run_in_one_folder_is_refused(tmp_path: Path, undisturbed: Tables) -> None:
+    """The second run ends in one line; the first one is not disturbed."""
+    arena = filled(new_arena(tmp_path), SLOW)
+    with started(arena) as first:
+        until(lambda: list(arena.work.glob("results/predict/short/*/*/1.npz")))
+        assert "another run is at work here" in failed(arena)
+        assert first.wait() == 0
+    assert tables(arena) == undisturbed
+
+
+def test_a_run_that_is_killed_again_and_again_finishes(
+    in_docker: Arena, undisturbed: Tables
+) -> None:
+    """Killed during a call by each signal in turn, and its main process alone, it still finishes.
+
+    Jobs that outlive their run do no harm to the next one, and no container stays.
+    """
+    for how in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        with started(in_docker) as run:
+            until(lambda: containers(in_docker))
+            os.killpg(run.pid, how)
+            run.wait()
+    with started(in_docker) as run:
+        until(lambda: containers(in_docker))
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        in_docker.run()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+    assert tables(in_docker) == undisturbed
+    assert containers(in_docker) == []
+
+
+def test_an_engine_that_is_gone_is_told_and_costs_nothing(
+    in_docker: Arena, undisturbed: Tables, tmp_path: Path
+) -> None:
+    """Without an engine no record is written; with it the same command finishes."""
+    gone = {**in_docker.environment(), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    assert "no Docker engine answers" in failed(in_docker, gone)
+    assert not list(in_docker.work.glob("results/predict/**/*.json"))
+    in_docker.run()
+    assert tables(in_docker) == undisturbed
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_engine_that_stops_during_a_call_costs_nothing(
+    how: int, base: Path, undisturbed: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls that were running fail as ours; with the engine back the same command finishes."""
+    if os.geteuid() != 0:
+        pytest.skip("an engine of one's own needs root")
+    state = Path(f"/tmp/segarena-dk-{os.getpid()}-{int(how)}")
+    start = [str(ROOT / "tests/engines/start-docker.sh")]
+    environment = {
+        **os.environ,
+        "SEGARENA_DOCKER_DIR": str(state),
+        "SEGARENA_DOCKER_PRIVATE": "1",
+    }
+    try:
+        subprocess.run(start, env=environment, check=True, capture_output=True)
+        host = f"unix://{state}/docker.sock"
+        monkeypatch.setenv("DOCKER_HOST", host)
+        arena = filled(new_arena(tmp_path), SLOW)
+        arena.config |= {"runtime": "docker", "base_image": load(host, base)}
+        with started(arena) as run:
+            until(lambda: containers(arena))
+            os.kill(int((state / "dockerd.pid").read_text()), how)
+            assert run.wait() != 0
+        printed = (tmp_path / "printed.txt").read_text()
+        assert "run again" in printed or "engine does not answer" in printed
+        records = list(arena.work.glob("results/predict/short/*/*/*.json"))
+        assert all('"status": "ok"' in record.read_text() for record in records)
+        subprocess.run(start, env=environment, check=True, capture_output=True)
+        arena.run()
+        assert tables(arena) == undisturbed
+    finally:
+        _stop_engine(state)
+
+
+def _stop_engine(state: Path) -> None:
+    pid_file = state / "dockerd.pid"
+    if pid_file.exists():
+        pid = int(pid_file.read_text())
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not Path(f"/proc/{pid}").exists())
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if m.startswith(f"{state}/")), reverse=True):
+        subprocess.run(["umount", "-l", mount], check=False)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.mark.parametrize("at", ["prepare", "predict", "score"])
+def test_a_full_disk_is_told_and_costs_nothing(
+    at: str, tmp_path: Path, undisturbed: Tables
+) -> None:
+    """Wherever the disk fills up, the run stops; with room again the same command finishes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    arena = filled(new_arena(tmp_path))
+    before = {"prepare": [], "predict": ["--until", "cases"], "score": ["--until", "predict"]}
+    results = arena.folder_of("results")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", results], check=True)
+    try:
+        if before[at]:
+            arena.run(*before[at])
+        _fill(results)
+        printed = failed(arena)
+        assert "No space left on device" in printed or "make room" in printed
+        (results / "ballast").unlink()
+        arena.run()
+        assert tables(arena) == undisturbed
+    finally:
+        subprocess.run(["umount", results], check=True)
+
+
+def _fill(folder: Path) -> None:
+    with (folder / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prepare/one.image.npz",
+        "prepare/one.truth.npz",
+        "prepare/one.json",
+        "prepare/cases.tsv",
+        "predict/ada/image.json",
+        "prompt/short/ada/one/1.json",
+        "predict/short/ada/one/1.npz",
+        "predict/short/ada/one/2.json",
+        "score/short/ada/one.csv",
+        "score/short/ada_metrics.csv",
+    ],
+)
+def test_a_truncated_file_is_never_taken_for_whole(
+    name: str, small: Arena, tmp_path: Path, undisturbed: Tables
+) -> None:
+    """A results file cut by hand is told by its name, or made again; never a wrong table."""
+    arena = small.copy(tmp_path)
+    path = arena.path(name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = subprocess.run(
+        arena.command(), env=arena.environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        assert path.name in done.stdout + done.stderr
+        path.unlink()
+        arena.run()
+    elif name.endswith("_metrics.csv"):  # an end product: nothing reads it again but the ranking
+        return
+    assert tables(arena) == undisturbed
+
+
+def test_a_case_that_vanishes_is_told_and_costs_nothing(
+    small: Arena, tmp_path: Path, undisturbed: Tables
+) -> None:
+    """Without its image a case is named before anything runs; with it all is as before."""
+    arena = small.copy(tmp_path)
+    image = arena.work / "images" / "one.npz"
+    away = arena.folder / "away.npz"
+    image.rename(away)
+    assert "one" in failed(arena)
+    away.rename(image)
+    arena.run()
+    assert tables(arena) == undisturbed

@@ -1,0 +1,79 @@
+"""One job that plays a whole session gives the same files, and keeps what is answered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from arena import Arena
+
+
+def test_a_session_gives_the_files_that_single_jobs_give(finished: Arena, empty_arena: Arena):
+    """Everything said, every answer and every score is the same."""
+    other = empty_arena
+    for name in ("one", "two"):
+        other.add_case(name)
+    for name in ("ada", "bob"):
+        other.add_submission(name)
+    other.config["jobs"] = "session"
+    other.run()
+    assert contents(other) == contents(finished)
+
+
+def test_a_changed_key_asks_nothing_again(arena: Arena):
+    """A finished run whose jobs are cut in another way keeps all its answers."""
+    before = records(arena)
+    arena.config["jobs"] = "session"
+    arena.run()
+    assert records(arena) == before
+    arena.config["jobs"] = "interaction"
+    arena.run()
+    assert records(arena) == before
+
+
+def test_a_session_cut_short_takes_up_after_its_last_answer(arena: Arena):
+    """An answer that is kept comes back though Snakemake deleted it; the rest is asked for."""
+    before = records(arena)
+    arena.config["jobs"] = "session"
+    folder = arena.path("predict/short/ada/one")
+    for path in (*folder.glob("2.*"), *folder.glob(".kept/2.*")):
+        path.unlink()
+    arena.run()
+    after = records(arena)
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {"predict/short/ada/one/2.json"}
+
+
+def test_a_damaged_kept_answer_is_asked_for_again(arena: Arena):
+    """An answer that is not the one its record tells of is not used."""
+    kept = arena.path("predict/short/ada/one/.kept/1.npz")
+    kept.unlink()
+    np.savez(kept, segs=np.zeros((8, 24, 20), np.uint8))
+    arena.path("predict/short/ada/one/1.npz").unlink()
+    before = contents(arena)
+    arena.run()
+    assert {**before, **contents(arena)} == contents(arena)
+    assert np.load(arena.path("predict/short/ada/one/1.npz"))["segs"].any()
+
+
+def records(arena: Arena) -> dict[str, Any]:
+    """Return every record: seconds and all, so that a call made again shows."""
+    files = arena.path("predict").glob("*/*/*/*.json")
+    return {name_of(arena, path): json.loads(path.read_text()) for path in files}
+
+
+def contents(arena: Arena) -> dict[str, Any]:
+    """Return what was said, the answers and the scores, less what differs from run to run."""
+    found: dict[str, Any] = {}
+    for path in arena.path("prompt").rglob("*.json"):
+        found[name_of(arena, path)] = json.loads(path.read_text())
+    for path in arena.path("predict").glob("*/*/*/*.npz"):
+        found[name_of(arena, path)] = np.load(path)["segs"].tolist()
+    for path in arena.path("score").glob("*/*/*.csv"):
+        found[name_of(arena, path)] = path.read_text()
+    return found
+
+
+def name_of(arena: Arena, path: Path) -> str:
+    """Return a path under results/."""
+    return str(path.relative_to(arena.path()))
