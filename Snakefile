@@ -24,4 +24,4 @@ rule all:
             submission=ARENA.submissions,
         ),
         expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
-        expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),
+        expand(rules.report.output.page, protocol=ARENA.protocols),

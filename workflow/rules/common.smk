@@ -121,6 +121,26 @@ def case_groups():
     return {name: case.described for name, case in ARENA.cases.items()}
 
 
+def interactions_of(wildcards):
+    return len(interactions(wildcards.protocol))
+
+
+# Every figure of the report has a caption, so the captions name the figures.
+FIGURES = sorted(
+    glob_wildcards(os.path.join(workflow.basedir, "workflow/report/{name}.rst")).name
+)
+
+
+def case_pictures_of(wildcards):
+    return expand(rules.case_picture.output.about, case=ARENA.cases, **wildcards)
+
+
+def answer_pictures_of(wildcards):
+    return expand(
+        rules.answer_pictures.output, submission=ARENA.submissions, **wildcards
+    )
+
+
 def prompt_steps(protocol):
     """Return what the prompt stage needs to know at each interaction."""
     head = {
