@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,24 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Return what a JSON file holds."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def remembered(path: str | Path, cache: str | Path, make: Callable[[Path], Any]) -> Any:
+    """Return `make(path)`, a JSON value; made again only when the file's size or time changed.
+
+    cache: a JSON file; one that cannot be read is made anew.
+    """
+    path, cache = Path(path), Path(cache)
+    known: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = read_json(cache)
+    stat = path.stat()
+    mark = [stat.st_size, stat.st_mtime_ns]
+    entry = known.get(str(path.resolve()))
+    if entry is None or entry["mark"] != mark:
+        entry = {"mark": mark, "value": make(path)}
+        write_json(cache, {**known, str(path.resolve()): entry})
+    return entry["value"]
 
 
 def _json_text(value: Any) -> str:

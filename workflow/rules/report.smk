@@ -5,14 +5,10 @@ contact sheet a case.
 """
 
 
-def last_k(wildcards):
-    return max(interactions(wildcards.protocol))
-
-
 def sheet_answers(wildcards):
     return expand(
         rules.predict.output.answer,
-        submission=ARENA.submissions,
+        submission=players(wildcards.protocol),
         k=interactions(wildcards.protocol),
         **wildcards,
     )
@@ -21,10 +17,14 @@ def sheet_answers(wildcards):
 def sheet_said(wildcards):
     return expand(
         rules.prompt.output,
-        submission=ARENA.submissions,
-        k=last_k(wildcards),
+        submission=players(wildcards.protocol),
+        k=interactions(wildcards.protocol),
         **wildcards,
     )
+
+
+def sheet_submissions(wildcards):
+    return players(wildcards.protocol)
 
 
 rule sheet:
@@ -38,7 +38,7 @@ rule sheet:
     log:
         "results/logs/report/{protocol}/{case}.log",
     params:
-        submissions=list(ARENA.submissions),
+        submissions=sheet_submissions,
         code=code("sheet.py"),
     message:
         "{wildcards.protocol}: drawing {wildcards.case}"

@@ -15,7 +15,10 @@ def main(files: dict[str, Any], output: str, *, case: str, submissions: list[str
         name: [read_answer(path) for path in files["answers"][i * each : (i + 1) * each]]
         for i, name in enumerate(submissions)
     }
-    said = dict(zip(submissions, map(read_json, files["said"]), strict=True))
+    said = {
+        name: [read_json(path) for path in files["said"][i * each : (i + 1) * each]]
+        for i, name in enumerate(submissions)
+    }
     draw(
         output,
         case=case,

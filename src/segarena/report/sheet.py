@@ -1,7 +1,7 @@
 """A contact sheet: one case, a row a submission, a column an interaction.
 
 Each panel is the middle slice of the largest label, with the truth's contours (solid), the answer's
-(dashed), the box, and the clicks placed so far; clicks on other slices are faint.
+(dashed), the box, and the clicks and scribbles so far; those on other slices are faint.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ def draw(
     image: Image,
     gts: np.ndarray,
     answers: Mapping[str, Sequence[np.ndarray]],
-    said: Mapping[str, dict[str, Any]],
+    said: Mapping[str, Sequence[dict[str, Any]]],
 ) -> None:
     """Write the sheet as PNG.
 
     gts: (D, H, W). answers: submission -> its label maps, one an interaction. said: submission ->
-    what the user had said at the end. At most the seven largest labels are drawn.
+    what the user had said at each of them. At most the seven largest labels are drawn.
     """
     labels = _largest_labels(gts)
     z = _slice_to_show(gts, labels)
@@ -55,10 +55,11 @@ def draw(
             _panel(row[0], image, z, labels, gts=gts, segs=None)
             row[0].set_title("truth and box")
             row[0].set_ylabel(submission)
-            for k, (axes, segs) in enumerate(zip(row[1:], series, strict=True), start=1):
+            rounds = zip(row[1:], series, said[submission], strict=True)
+            for k, (axes, segs, words) in enumerate(rounds, start=1):
                 _panel(axes, image, z, labels, gts=gts, segs=segs)
-                _clicks(axes, said[submission], labels, z, k - _rounds_before_clicks(said, series))
-                axes.set_title(f"interaction {k}")
+                _said(axes, words, labels, z)
+                axes.set_title(f"interaction {k}" + ("" if words["asked"] else " (not asked)"))
         figure.suptitle(f"{case}, slice {z + 1} of {gts.shape[0]}; solid: truth, dashed: answer")
         with whole(path) as aside:
             figure.savefig(aside, format="png", dpi=130)
@@ -102,24 +103,26 @@ def _box(axes: Axes, box: dict[str, int], colour: str) -> None:
     axes.add_patch(mpl.patches.Rectangle((x, y), width, height, fill=False, ec=colour, lw=0.9))
 
 
-def _clicks(axes: Axes, said: dict[str, Any], labels: list[int], z: int, rounds: int) -> None:
-    """Draw the clicks of the first `rounds` rounds, + foreground and x background."""
+def _said(axes: Axes, said: dict[str, Any], labels: list[int], z: int) -> None:
+    """Draw all clicks, + foreground and x background, and all scribbles (background: edged)."""
     for colour, label in zip(COLOURS, labels, strict=False):
+        if label not in said["labels"]:
+            continue
         i = said["labels"].index(label)
-        used = {"fg": 0, "bg": 0}
-        for kind in said["clicks_order"][i][: max(rounds, 0)]:
-            if kind is None:
-                continue
-            cz, y, x = said["clicks"][i][kind][used[kind]]
-            used[kind] += 1
-            marker = "P" if kind == "fg" else "X"
-            shade = 1.0 if cz == z else 0.35
-            axes.plot(x, y, marker, ms=5, mfc=colour, mec="black", mew=0.5, alpha=shade)
-
-
-def _rounds_before_clicks(said: Mapping[str, dict[str, Any]], series: Sequence[np.ndarray]) -> int:
-    rounds = max((len(order) for one in said.values() for order in one["clicks_order"]), default=0)
-    return len(series) - rounds
+        for kind, marker in (("fg", "P"), ("bg", "X")):
+            for cz, y, x in said["clicks"][i][kind]:
+                shade = 1.0 if cz == z else 0.35
+                axes.plot(x, y, marker, ms=5, mfc=colour, mec="black", mew=0.5, alpha=shade)
+            drawn = said["scribbles"][i][kind] if "scribbles" in said else []
+            for here, shade in ((True, 1.0), (False, 0.35)):
+                pixels = [(x, y) for sz, y, x in drawn if (sz == z) == here]
+                if pixels:
+                    edge = "none" if kind == "fg" else "black"
+                    size = 4 if kind == "fg" else 6
+                    columns, rows = zip(*pixels, strict=True)
+                    axes.scatter(
+                        columns, rows, s=size, c=colour, marker="s", lw=0.4, ec=edge, alpha=shade
+                    )
 
 
 def _largest_labels(gts: np.ndarray) -> list[int]:
