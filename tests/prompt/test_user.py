@@ -189,7 +189,7 @@ def test_the_user_is_satisfied_when_every_label_reaches_the_iou(gts):
 
 
 def test_people_draw_one_repetition_each():
-    """The strokes of annotator r are those of repetition r; their pixels are above the threshold."""
+    """The strokes of annotator r are those of repetition r; their pixels are above half."""
     with np.load(PEOPLE) as archive:
         soft = archive["scribbles"]
         mask = archive["label"]

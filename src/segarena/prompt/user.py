@@ -102,16 +102,21 @@ def _spoken(said: Said, **more: Any) -> Said:
     return {**said, "asked": True, "reason": "", **more}
 
 
-def _box(said: Said, step: Step, scene: Scene) -> Said:
-    if scene.boxes is None:
+def say_box(said: Said, boxes: list[Box] | None) -> Said:
+    """Return `said` with the case's boxes, one per label, or a note that the case has none."""
+    if boxes is None:
         return _silent(said, "this case is played without a box")
+    return _spoken(said, boxes=boxes)
+
+
+def _box(said: Said, step: Step, scene: Scene) -> Said:
     boxes = scene.boxes
-    if step.get("jitter_px"):
+    if boxes is not None and step.get("jitter_px"):
         boxes = [
             _moved_box(box, label, step["jitter_px"], scene)
             for label, box in zip(said["labels"], boxes, strict=True)
         ]
-    return _spoken(said, boxes=boxes)
+    return say_box(said, boxes)
 
 
 def _moved_box(box: Box, label: int, max_px: int, scene: Scene) -> Box:
