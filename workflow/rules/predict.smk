@@ -64,9 +64,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
         output:
             session_files(_play),
         log:
-            "results/logs/predict/"
-            + _play
-            + "/{submission}/{case}/session.log",
+            "results/logs/predict/" + _play + "/{submission}/{case}/session.log",
         resources:
             gpu=int(ARENA.gpus > 0),
         params:
