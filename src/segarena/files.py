@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,24 @@ def read_lines(path: str | Path) -> list[str]:
 
 def _not_whole(path: str | Path) -> EngineError:
     return EngineError(f"{path}: not a whole file; delete it and run again")
+
+
+def remembered(path: str | Path, cache: str | Path, make: Callable[[Path], Any]) -> Any:
+    """Return `make(path)`, a JSON value; made again only when the file's size or time changed.
+
+    cache: a JSON file; one that cannot be read is made anew.
+    """
+    path, cache = Path(path), Path(cache)
+    known: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = read_json(cache)
+    stat = path.stat()
+    mark = [stat.st_size, stat.st_mtime_ns]
+    entry = known.get(str(path.resolve()))
+    if entry is None or entry["mark"] != mark:
+        entry = {"mark": mark, "value": make(path)}
+        write_json(cache, {**known, str(path.resolve()): entry})
+    return entry["value"]
 
 
 def _json_text(value: Any) -> str:

@@ -48,7 +48,7 @@ rule answer_pictures:
 
 rule report:
     input:
-        tables=tables_of,
+        tables=first_tables_of,
         leaderboard=rules.rank.output.leaderboard,
         stability=rules.rank.output.stability,
         cases=case_pictures_of,

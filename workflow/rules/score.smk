@@ -17,6 +17,8 @@ rule score:
         "results/logs/score/{protocol}/{submission}/{case}.log",
     params:
         metrics=metric_list,
+        ignore_label=ignored_label,
+        areas=wants_areas,
         code=code("score.py"),
     message:
         "{wildcards.protocol}: scoring {wildcards.submission} on {wildcards.case}"
