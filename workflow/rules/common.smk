@@ -1,4 +1,4 @@
-"""What every rule file uses: the checked config, the digests that decide what is run again, and
+"""What the rules of all stages share: the checked config, the digests that decide what is run again, and
 the lock that keeps two runs out of one folder.
 
 Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the checked config.

@@ -18,6 +18,8 @@ rule image:
         "results/predict/{submission}/image.json",
     log:
         "results/logs/predict/{submission}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         sha256=submission_digest,
         runtime=ARENA.runtime,
@@ -41,6 +43,8 @@ rule predict:
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",
     log:
         "results/logs/predict/{protocol}/{submission}/{case}/{k}.log",
+    conda:
+        "../../envs/segarena.yaml"
     resources:
         gpu=int(ARENA.gpus > 0),
     params:
@@ -66,7 +70,9 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
         output:
             session_files(_play),
         log:
-            "results/logs/predict/" + _play + "/{submission}/{case}/session.log",
+            f"results/logs/predict/{_play}/{{submission}}/{{case}}/session.log",
+        conda:
+            "../../envs/segarena.yaml"
         resources:
             gpu=int(ARENA.gpus > 0),
         params:

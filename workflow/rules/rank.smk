@@ -26,6 +26,8 @@ rule rank:
         stability=directory("results/rank/{protocol}/stability"),
     log:
         "results/logs/rank/{protocol}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         names=ARENA.display_names,
         groups=case_groups(),
