@@ -199,11 +199,11 @@ def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, to
     if left >= right or upper >= lower:
         return
     for x in range(round(left), round(right) + 1, 6):
-        for y in (upper, lower):
-            draw.line([(x, y), (min(x + 2, right), y)], fill=colour)
+        for edge in (upper, lower):
+            draw.line([(x, edge), (min(x + 2, right), edge)], fill=colour)
     for y in range(round(upper), round(lower) + 1, 6):
-        for x in (left, right):
-            draw.line([(x, y), (x, min(y + 2, lower))], fill=colour)
+        for edge in (left, right):
+            draw.line([(edge, y), (edge, min(y + 2, lower))], fill=colour)
 
 
 def _draw_click(
