@@ -18,10 +18,5 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        expand(
-            rules.metrics.output.table,
-            protocol=ARENA.protocols,
-            submission=ARENA.submissions,
-        ),
         expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
-        expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),
+        expand(rules.report.output.page, protocol=ARENA.protocols),

@@ -1,46 +1,87 @@
-"""report: pictures of what was asked and answered.
+"""report: one folder a protocol that opens from disk, with pictures, figures and the page.
 
-Input: images, truths, prompts and answers. Output: results/report/{protocol}/cases/{case}.png, a
-contact sheet a case.
+Input: the rank stage's tables, the teams' tables, and what was asked and answered on every case.
+Output: results/report/{protocol}/: index.html and data/ (what the page loads when it is looked at),
+figures/*.svg and *.png, cases/{case}.webp with {case}.truth.png and {case}.js (the case, drawn
+once), answers/{submission}/{case}.png (a layer over it, a row an interaction).
 """
 
 
-def last_k(wildcards):
-    return max(interactions(wildcards.protocol))
-
-
-def sheet_answers(wildcards):
-    return expand(
-        rules.predict.output.answer,
-        submission=ARENA.submissions,
-        k=interactions(wildcards.protocol),
-        **wildcards,
-    )
-
-
-def sheet_said(wildcards):
-    return expand(
-        rules.prompt.output,
-        submission=ARENA.submissions,
-        k=last_k(wildcards),
-        **wildcards,
-    )
-
-
-rule sheet:
+rule case_picture:
     input:
         image=rules.prepare.output.image,
         truth=rules.prepare.output.truth,
-        said=sheet_said,
-        answers=sheet_answers,
     output:
-        "results/report/{protocol}/cases/{case}.png",
+        image="results/report/{protocol}/cases/{case}.webp",
+        truth="results/report/{protocol}/cases/{case}.truth.png",
+        about="results/report/{protocol}/cases/{case}.js",
     log:
-        "results/logs/report/{protocol}/{case}.log",
+        "results/logs/report/{protocol}/cases/{case}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
-        submissions=list(ARENA.submissions),
-        code=code("sheet.py"),
+        code=code("case_picture.py"),
     message:
         "{wildcards.protocol}: drawing {wildcards.case}"
     script:
-        "../scripts/sheet.py"
+        "../scripts/case_picture.py"
+
+
+# The table stands for the answers behind it, which are read by their place: naming each of them
+# again would double the work of building the DAG.
+rule answer_pictures:
+    input:
+        table=rules.metrics.output.table,
+    output:
+        directory("results/report/{protocol}/answers/{submission}"),
+    log:
+        "results/logs/report/{protocol}/answers/{submission}.log",
+    benchmark:
+        "results/benchmarks/report/{protocol}/answers/{submission}.tsv"
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        cases=list(ARENA.cases),
+        interactions=interactions_of,
+        code=code("answer_pictures.py"),
+    message:
+        "{wildcards.protocol}: drawing the answers of {wildcards.submission}"
+    script:
+        "../scripts/answer_pictures.py"
+
+
+rule report:
+    input:
+        tables=first_tables_of,
+        leaderboard=rules.rank.output.leaderboard,
+        stability=rules.rank.output.stability,
+        cases=case_pictures_of,
+        answers=answer_pictures_of,
+    output:
+        [
+            report(
+                f"results/report/{{protocol}}/figures/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="{protocol}",
+                labels={"figure": name.replace("_", " ")},
+            )
+            for name in FIGURES
+        ],
+        expand("results/report/{{protocol}}/figures/{name}.png", name=FIGURES),
+        page="results/report/{protocol}/index.html",
+        data=directory("results/report/{protocol}/data"),
+    log:
+        "results/logs/report/{protocol}.log",
+    benchmark:
+        "results/benchmarks/report/{protocol}.tsv"
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        names=ARENA.display_names,
+        groups=case_groups(),
+        protocol=protocol_of,
+        code=code("report.py"),
+    message:
+        "{wildcards.protocol}: drawing the figures and writing the report"
+    script:
+        "../scripts/report.py"

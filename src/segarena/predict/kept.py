@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
 from segarena.provenance import file_digest
 
@@ -77,7 +78,7 @@ def _valid(record_json: Path, others: list[Path], made_from: str) -> bool:
         return record["made_from"] == made_from and record["files_sha256"] == [
             file_digest(path) for path in others
         ]
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, EngineError, KeyError):
         return False
 
 

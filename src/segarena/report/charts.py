@@ -12,13 +12,14 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+import vl_convert
 
+from segarena.files import whole
 from segarena.protocol import ROOT
 from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
 from segarena.rank.outputs import EVERYTHING
-from segarena.rank.stability import FINAL
+from segarena.rank.stability import BOOTSTRAPS, FINAL
 from segarena.report.results import Results, larger_is_better
 
 CAPTIONS = ROOT / "workflow" / "report"
@@ -141,7 +142,7 @@ def dot_and_box(results: Results) -> Any:
             )
             for metric in results.metrics
         ],
-        columns=2 if len(results.names) <= 8 else 1,
+        columns=max(1, 1150 // (34 * len(results.names) + 130)),
     )
 
 
@@ -192,7 +193,7 @@ def significance_map(results: Results) -> Any:
             figures.significance_map(table[table["task"] == metric], order).properties(title=metric)
             for metric in results.metrics
         ],
-        columns=3 if len(order) <= 8 else 1,
+        columns=max(1, 1150 // (36 * len(order) + 130)),
     )
 
 
@@ -227,36 +228,50 @@ def caption(name: str) -> str:
 
 def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
     """Write every figure as SVG and PNG under `folder`; return the Vega-Lite specs by name."""
-    from segarena.rank.outputs import write_figure
-
     specs = {}
     with alt.data_transformers.enable("default", max_rows=None):
         for name, (_, build) in FIGURES.items():
-            chart = build(results)
-            write_figure(chart, Path(folder) / name)
-            specs[name] = chart.to_dict()
+            specs[name] = build(results).to_dict()
+    for name, spec in specs.items():
+        # The PNG is made from the SVG: running Vega takes longer than all the rest.
+        svg = vl_convert.vegalite_to_svg(spec)
+        with whole(Path(folder) / f"{name}.svg") as aside:
+            aside.write_text(svg, encoding="utf-8")
+        with whole(Path(folder) / f"{name}.png") as aside:
+            aside.write_bytes(vl_convert.svg_to_png(svg, scale=2))
     return specs
 
 
 def _means(
     results: Results, rows: Sequence[dict[str, Any]], *, cases: set[str] | None = None
 ) -> pd.DataFrame:
-    """Return mean and 95 % interval (Student's t) of a column of each row, a line a submission."""
+    """Return mean and 95 % bootstrap interval of a column of each row, a line a submission.
+
+    All submissions and columns see the same samples of the cases. Missing values count for nothing.
+    """
     scores = results.scores
     if cases is not None:
         scores = scores[scores["case"].isin(cases)]
-    grouped = scores.groupby("submission")
-    shown = _shown(results)
-    parts = []
-    for row in rows:
-        column = grouped[row["column"]]
-        found = pd.DataFrame({"mean": column.mean(), "cases": column.count(), "sem": column.sem()})
-        half = student.ppf(0.975, np.maximum(found["cases"] - 1, 1)) * found["sem"].fillna(0)
-        found = found.assign(low=found["mean"] - half, high=found["mean"] + half, **row)
-        parts.append(found.drop(columns=["sem", "column"]).reset_index())
+    columns = list(dict.fromkeys(row["column"] for row in rows))
+    wide = scores.pivot(index="case", columns="submission", values=columns)
+    count = len(wide)
+    rng = np.random.default_rng(results.protocol["seed"])
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAPS)
+    values = wide.to_numpy(float)
+    there = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        samples = (drawn @ np.where(there, values, 0)) / (drawn @ there)
+    low, high = np.nanquantile(samples, [0.025, 0.975], axis=0)
+    found = pd.DataFrame(
+        {"mean": wide.mean(), "low": low, "high": high, "cases": there.sum(axis=0)}
+    )
+    parts = [
+        found.loc[row["column"]].reset_index().assign(**{k: row[k] for k in row if k != "column"})
+        for row in rows
+    ]
     data = pd.concat(parts, ignore_index=True)
     return data.assign(
-        name=data["submission"].map(results.names), shown=data["submission"].map(shown)
+        name=data["submission"].map(results.names), shown=data["submission"].map(_shown(results))
     )
 
 
@@ -269,16 +284,20 @@ def _shown(results: Results) -> dict[str, str]:
 
 def _scale(results: Results, values: Sequence[str], other: str) -> alt.Scale:
     domain = list(dict.fromkeys(_shown(results).values()))
-    found = [*values[: min(len(results.names), COLOURED)], other][: len(domain)]
-    return alt.Scale(domain=domain, range=found)
+    # By name, as the figures of the rank stage have them, so that a colour stays a submission's.
+    own = sorted(name for name in domain if name != OTHERS)
+    found = {OTHERS: other, **dict(zip(own, values, strict=False))}
+    return alt.Scale(domain=domain, range=[found[name] for name in domain])
 
 
 def _colour(results: Results) -> alt.Color:
-    return alt.Color("shown:N", title=None, scale=_scale(results, COLOURS, GREY))
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    return alt.Color("shown:N", legend=legend, scale=_scale(results, COLOURS, GREY))
 
 
 def _shape(results: Results) -> alt.Shape:
-    return alt.Shape("shown:N", title=None, scale=_scale(results, SHAPES, "circle"))
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    return alt.Shape("shown:N", legend=legend, scale=_scale(results, SHAPES, "circle"))
 
 
 def _faded(chosen: Any) -> Any:
@@ -324,7 +343,7 @@ def _stacked(charts: Sequence[Any], *, columns: int) -> Any:
 
 
 def _thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """Return at most MOST_DOTS rows a submission, evenly through its sorted values, ends included."""
+    """Return at most MOST_DOTS rows a submission, evenly through its sorted values."""
     parts = []
     for _, part in table.sort_values("value").groupby("algorithm", sort=False):
         if len(part) > MOST_DOTS:

@@ -8,9 +8,9 @@ script without the page's nonce or from its folder, nothing from elsewhere.
 """
 
 import hashlib
-import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,22 +24,18 @@ from segarena.rank.aggregate import SCHEMES
 from segarena.rank.figures import SCHEME_LABELS
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
-from segarena.report.charts import FIGURES, caption
 from segarena.report.certainty import sentence
+from segarena.report.charts import FIGURES, caption
 from segarena.report.results import Results, larger_is_better
+from segarena.report.script import script_json, write_script
 
 TEMPLATES = Path(__file__).with_name("templates")
 # Reasons are shown as far as a reader would go; the records have the rest.
 LONGEST_MESSAGE = 300
 CASES_NAMED = 5
+NONE = "\N{EN DASH}"
 # Above this a browser draws the PNG faster.
 LARGEST_SVG = 1_000_000
-
-
-def script_json(value: Any) -> str:
-    """Return JSON that may stand in a script element: no `<`, `>`, `&` and no line separators."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def write(
@@ -51,20 +47,20 @@ def write(
     vega: str,
     software: str,
 ) -> None:
-    """Write index.html, data/SUBMISSION.js and figures/NAME.js under `folder`.
+    """Write index.html and data/ under `folder`.
 
     failed: what `results.failures` returns. specs: what `charts.draw` returned for figures/. vega:
     the script that draws them.
     """
     folder = Path(folder)
     for submission in results.names:
-        _write_script(
-            folder / "data" / f"{submission}.js",
+        write_script(
+            folder / "data" / f"team.{submission}.js",
             "segarena.team",
             [submission, _series(results, failed, submission)],
         )
     for name, spec in specs.items():
-        _write_script(folder / "figures" / f"{name}.js", "segarena.figure", [name, spec])
+        write_script(folder / "data" / f"figure.{name}.js", "segarena.figure", [name, spec])
     board = leaderboard_data(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -125,7 +121,7 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
         certain[key] = sentence(
             part.rename(columns={"submission": "algorithm"}),
             results.names,
-            cases=sizes[subgroup],
+            cases=sizes[str(subgroup)],
             samples=samples,
         )
     return {
@@ -250,33 +246,35 @@ def _series(results: Results, failed: pd.DataFrame, submission: str) -> dict[str
         ],
         "deciding": [_short(value) for value in part[results.metrics[0]]],
         "failed": [
-            [row.case, int(row.interaction), f"{row.status}: {row.message}"[:LONGEST_MESSAGE]]
-            for row in own.itertuples()
+            [case, int(k), f"{status}: {message}"[:LONGEST_MESSAGE]]
+            for case, k, status, message in own[
+                ["case", "interaction", "status", "message"]
+            ].to_numpy(dtype=object)
         ],
     }
 
 
 def _failure_groups(failed: pd.DataFrame, results: Results) -> list[dict[str, Any]]:
     """Return the failures, alike ones together, the most frequent first."""
-    groups = []
-    by = failed.groupby(["submission", "status", "message"], sort=False)
-    for (submission, status, message), part in by:
-        cases = list(dict.fromkeys(part["case"]))
-        groups.append(
-            {
-                "id": submission,
-                "name": results.names[submission],
-                "status": status,
-                "message": _cut(message),
-                "answers": len(part),
-                "cases": len(cases),
-                "named": [
-                    (row.case, int(row.interaction))
-                    for row in part.drop_duplicates("case").head(CASES_NAMED).itertuples()
-                ],
-            }
-        )
-    return sorted(groups, key=lambda group: -group["answers"])
+    alike: dict[tuple[str, str, str], dict[str, int]] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    columns = ["submission", "status", "message", "case", "interaction"]
+    for submission, status, message, case, k in failed[columns].to_numpy(dtype=object):
+        key = (submission, status, message)
+        counts[key] += 1
+        alike.setdefault(key, {}).setdefault(case, int(k))
+    return [
+        {
+            "id": key[0],
+            "name": results.names[key[0]],
+            "status": key[1],
+            "message": _cut(key[2]),
+            "answers": count,
+            "cases": len(alike[key]),
+            "named": list(alike[key].items())[:CASES_NAMED],
+        }
+        for key, count in counts.most_common()
+    ]
 
 
 def _cut(message: str) -> str:
@@ -292,13 +290,13 @@ def _breakable(name: str) -> Markup:
 def _shown(value: float | None) -> str:
     """Return a number as the page's own script writes it."""
     if value is None:
-        return "–"
-    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3}f}"
+        return NONE
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 5 else 3}f}"
 
 
 def _percent(share: float | None) -> str:
     if share is None:
-        return "–"
+        return NONE
     if 0 < share < 0.01:
         return "< 1 %"
     return "> 99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
@@ -308,10 +306,3 @@ def _short(value: float) -> float | None:
     """Return four significant digits, which is what a page shows; None for no value."""
     value = float(value)
     return float(f"{value:.4g}") if math.isfinite(value) else None
-
-
-def _write_script(path: Path, function: str, arguments: list[Any]) -> None:
-    with whole(path) as aside:
-        aside.write_text(
-            f"{function}({','.join(map(script_json, arguments))});\n", encoding="utf-8"
-        )

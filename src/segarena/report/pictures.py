@@ -2,9 +2,9 @@
 
 A case is drawn once: the middle slices in three planes, side by side in one image, and the truth's
 outline as a transparent layer of the same size. What a submission answered is one more transparent
-layer a case, with a row an interaction: outlines, box, clicks and scribbles, no image. The page lays
-them over each other, so thirty submissions do not mean thirty copies of the image. Outlines run
-along the borders of voxels and are found by comparing neighbours; nothing is smoothed.
+layer a case, with a row an interaction: outlines, box, clicks and scribbles, no image. The page
+lays them over each other, so thirty submissions do not mean thirty copies of the image. Outlines
+run along the borders of voxels and are found by comparing neighbours; nothing is smoothed.
 """
 
 import io
@@ -194,21 +194,16 @@ def _of_label(said: Any, i: int) -> Iterator[tuple[str, list[list[int]]]]:
 def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, top: int) -> None:
     x0, y0 = _at(plane, box["z_mid_y_min"] - 0.5, box["z_mid_x_min"] - 0.5, top)
     x1, y1 = _at(plane, box["z_mid_y_max"] + 0.5, box["z_mid_x_max"] + 0.5, top)
-    left, right, upper, lower = (
-        plane.left,
-        plane.left + plane.width - 1,
-        top,
-        top + plane.height - 1,
-    )
-    x0, x1 = max(x0, left), min(x1, right)
-    y0, y1 = max(y0, upper), min(y1, lower)
-    if x0 < x1 and y0 < y1:
-        for x in range(round(x0), round(x1) + 1, 6):
-            for y in (y0, y1):
-                draw.line([(x, y), (min(x + 2, x1), y)], fill=colour)
-        for y in range(round(y0), round(y1) + 1, 6):
-            for x in (x0, x1):
-                draw.line([(x, y), (x, min(y + 2, y1))], fill=colour)
+    left, right = max(x0, plane.left), min(x1, plane.left + plane.width - 1)
+    upper, lower = max(y0, top), min(y1, top + plane.height - 1)
+    if left >= right or upper >= lower:
+        return
+    for x in range(round(left), round(right) + 1, 6):
+        for edge in (upper, lower):
+            draw.line([(x, edge), (min(x + 2, right), edge)], fill=colour)
+    for y in range(round(upper), round(lower) + 1, 6):
+        for edge in (left, right):
+            draw.line([(edge, y), (edge, min(y + 2, lower))], fill=colour)
 
 
 def _draw_click(

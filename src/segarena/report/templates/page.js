@@ -13,7 +13,7 @@ const segarena = (() => {
   const shown = (value) => {
     if (value === null || value === undefined) return "–";
     const size = Math.abs(value);
-    return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 3);
+    return value.toFixed(size >= 100 ? 0 : size >= 5 ? 1 : 3);
   };
   const percent = (share) => {
     if (share === null) return "–";
@@ -129,7 +129,7 @@ const segarena = (() => {
 
   function drawChart(place) {
     const name = place.dataset.figure;
-    load(`figures/${name}.js`).then((spec) => {
+    load(`data/figure.${name}.js`).then((spec) => {
       if (!spec || !window.vegaEmbed) return;
       const inside = make("div");
       window.vegaEmbed(inside, spec, { actions: false, renderer: "svg" })
@@ -218,7 +218,7 @@ const segarena = (() => {
     const wanted = { ...view };
     const name = data.teams.find((one) => one.id === view.team).name;
     const [series, picture] = await Promise.all([
-      load(`data/${wanted.team}.js`), load(`cases/${wanted.case}.js`),
+      load(`data/team.${wanted.team}.js`), load(`cases/${wanted.case}.js`),
     ]);
     if (wanted.team !== view.team || wanted.case !== view.case) return;
     at("viewer").hidden = false;
@@ -244,7 +244,7 @@ const segarena = (() => {
         place(image, picture.planes[i], picture, data.interactions, view.k - 1);
       });
     });
-    load(`data/${view.team}.js`).then((series) => {
+    load(`data/team.${view.team}.js`).then((series) => {
       if (series) drawNumbers(series, data.cases.indexOf(view.case));
       at("viewer").dataset.shown = `${view.team}/${view.case}/${view.k}`;
     });
@@ -298,8 +298,8 @@ const segarena = (() => {
   });
 
   return {
-    team: (name, value) => loaded.set(`data/${name}.js`, value),
+    team: (name, value) => loaded.set(`data/team.${name}.js`, value),
     picture: (name, value) => loaded.set(`cases/${name}.js`, value),
-    figure: (name, value) => loaded.set(`figures/${name}.js`, value),
+    figure: (name, value) => loaded.set(`data/figure.${name}.js`, value),
   };
 })();

@@ -1,0 +1,122 @@
+"""How the report holds at full size: 30 teams, 1,000 cases, 6 interactions.
+
+Writes a results folder of synthetic score tables (no images, no answers), ranks it, writes its
+report, and measures how long Chromium takes to show the first screen, which is to be under 2 s:
+`python benchmarks/report.py`, with a folder to keep what was written.
+"""
+
+import importlib.util
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segarena.protocol import load
+
+ROOT = Path(__file__).resolve().parents[1]
+TEAMS, CASES, INTERACTIONS = 30, 1000, 6
+BOOTSTRAPS = 20
+MODALITIES = ("CT", "MR", "PET", "US", "microscopy")
+STRUCTURES = ("liver", "kidney", "tumour", "vessel", "bone", "brain", "heart", "cell")
+
+
+def tables(folder: Path, *, teams: int, cases: int) -> list[str]:
+    """Write a SUBMISSION_metrics.csv a team with plausible scores; return the paths."""
+    rng = np.random.default_rng(0)
+    difficulty = rng.beta(2, 5, cases)
+    folder.mkdir(parents=True)
+    paths = []
+    for team in range(teams):
+        skill = 0.95 - 0.012 * team
+        series = np.arange(INTERACTIONS) / INTERACTIONS
+        values = skill - difficulty[:, None] * (0.6 - 0.35 * series)
+        values = np.clip(values + rng.normal(0, 0.05, values.shape), 0, 1)
+        seconds = rng.gamma(4, 0.4 + 0.05 * team, values.shape)
+        table = pd.DataFrame({"CaseName": [f"case_{i:04}.npz" for i in range(cases)]})
+        table["TotalRunningTime"] = seconds.sum(axis=1)
+        for k in range(INTERACTIONS):
+            table[f"RunningTime_{k + 1}"] = seconds[:, k]
+        for name, power in (("DSC", 1.0), ("NSD", 0.8)):
+            measured = values**power
+            table[f"{name}_AUC"] = np.trapezoid(measured[:, 1:], axis=1)
+            table[f"{name}_Final"] = measured[:, -1]
+            for k in range(INTERACTIONS):
+                table[f"{name}_{k + 1}"] = measured[:, k]
+        path = folder / f"team-{team + 1:02}_metrics.csv"
+        table.to_csv(path, index=False)
+        paths.append(str(path))
+    return paths
+
+
+def script(name: str) -> Any:
+    """Return a script of the workflow as a module."""
+    path = ROOT / "workflow" / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"script_{name}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def first_screen(page: Path, *, times: int = 5) -> list[float]:
+    """Return the seconds until page and leaderboard are there, each time in a fresh browser."""
+    from playwright.sync_api import sync_playwright
+
+    found = []
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        for _ in range(times):
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1280, "height": 800})
+            start = time.perf_counter()
+            tab.goto(page.as_uri(), wait_until="load")
+            tab.wait_for_selector("#board tbody tr a")
+            tab.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+            found.append(time.perf_counter() - start)
+            browser.close()
+    return found
+
+
+def main() -> None:
+    """Make the folder, measure, and print a line a measurement."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary) / "results"
+        paths = tables(folder / "score" / "cvpr25", teams=TEAMS, cases=CASES)
+        names = {f"team-{i + 1:02}": f"Team {i + 1:02}" for i in range(TEAMS)}
+        groups = {
+            f"case_{i:04}": {
+                "modality": MODALITIES[i % len(MODALITIES)],
+                "structure": STRUCTURES[i % len(STRUCTURES)],
+            }
+            for i in range(CASES)
+        }
+        # The bootstrap's own speed is benchmarks/rank.py's; its tables have the same size here.
+        protocol = load("cvpr25")
+        protocol["ranking"]["bootstraps"] = BOOTSTRAPS
+        values = {"names": names, "groups": groups, "protocol": protocol}
+        start = time.perf_counter()
+        script("rank").main(paths, folder / "rank" / "cvpr25", **values)
+        took = time.perf_counter() - start
+        print(f"ranking, {BOOTSTRAPS} bootstraps, 13 groups: {took:.1f} s", flush=True)
+        start = time.perf_counter()
+        script("report").main(paths, folder, **values)
+        print(f"figures and page: {time.perf_counter() - start:.1f} s", flush=True)
+        page = folder / "report" / "cvpr25" / "index.html"
+        print(f"index.html: {page.stat().st_size / 1e6:.1f} MB")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(f"peak memory, ranking included: {peak:.2f} GB")
+        seconds = first_screen(page)
+        print(
+            f"first screen: median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()

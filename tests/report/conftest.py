@@ -1,0 +1,145 @@
+"""A small finished run, made without a workflow, and a real browser to look at its report."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segarena.case import Image, Truth, write_answer, write_image, write_truth
+from segarena.files import write_json
+from segarena.protocol import ROOT, load
+from segarena.rank.outputs import rank_scores
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+HOSTILE_MESSAGE = "</script><script>alert(2)</script>"
+TEAMS = {"alpha": 0.9, "beta": 0.7, "gamma": 0.5}
+NAMES = {"alpha": "alpha", "beta": HOSTILE, "gamma": "Gamma ${alert(3)} {{ 7 * 7 }}"}
+MODALITIES = {"a": "CT", "b": "CT", "c": "MR", "d": "MR", "e": "MR"}
+SHAPE = (6, 20, 16)
+
+
+def script(name: str) -> ModuleType:
+    """Return a script of the workflow as a module."""
+    spec = importlib.util.spec_from_file_location(
+        f"script_{name}", ROOT / "workflow" / "scripts" / f"{name}.py"
+    )
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_run(folder: Path) -> Path:
+    """Write results/ of a run of three teams on five cases, with one failed answer."""
+    results = folder / "results"
+    protocol = load("cvpr25")
+    gts = np.zeros(SHAPE, np.uint8)
+    gts[1:5, 4:14, 4:12] = 1
+    box = {"z_min": 1, "z_max": 4, "z_mid": 3, "z_mid_x_min": 4, "z_mid_x_max": 11}
+    box |= {"z_mid_y_min": 4, "z_mid_y_max": 13}
+    image = Image(np.full(SHAPE, 90, np.uint8), (2.0, 1.0, 1.0), [box])
+    for case in MODALITIES:
+        write_image(results / "prepare" / f"{case}.image.npz", image)
+        write_truth(results / "prepare" / f"{case}.truth.npz", Truth(gts))
+    parts = []
+    for team, quality in TEAMS.items():
+        table = pd.DataFrame([_row(case, i, quality) for i, case in enumerate(MODALITIES)])
+        place = results / "score" / "cvpr25" / f"{team}_metrics.csv"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(place, index=False)
+        parts.append(table.assign(submission=team, case=list(MODALITIES)))
+        for case in MODALITIES:
+            _write_session(results, team, case, gts)
+    groups = pd.DataFrame(
+        {"case": list(MODALITIES), "subgroup": [f"modality: {m}" for m in MODALITIES.values()]}
+    )
+    rank_scores(
+        pd.concat(parts, ignore_index=True),
+        results / "rank" / "cvpr25",
+        metrics=protocol["ranking"]["metrics"],
+        deciding_scheme=protocol["ranking"]["scheme"],
+        protocol="cvpr25",
+        protocol_version=1,
+        seed=42,
+        subgroups=groups,
+        bootstraps=50,
+    )
+    return results
+
+
+def _row(case: str, i: int, quality: float) -> dict[str, float | str]:
+    # The better a team, the longer it takes, so that sorting by time turns the order round.
+    series = {k: quality + 0.01 * k - 0.02 * i for k in range(1, 7)}
+    row: dict[str, float | str] = {"CaseName": f"{case}.npz", "TotalRunningTime": 60 * quality + i}
+    row |= {f"RunningTime_{k}": 10 * quality for k in series}
+    for metric in ("DSC", "NSD"):
+        row |= {f"{metric}_{k}": value for k, value in series.items()}
+        row |= {f"{metric}_AUC": 4 * quality - 0.08 * i, f"{metric}_Final": series[6]}
+    return row
+
+
+def _write_session(results: Path, team: str, case: str, gts: np.ndarray) -> None:
+    said = {"labels": [1], "boxes": None, "clicks": [{"fg": [[3, 9, 8]], "bg": []}]}
+    for k in range(1, 7):
+        failed = (team, case, k) == ("beta", "c", 2)
+        write_json(results / "prompt" / "cvpr25" / team / case / f"{k}.json", said)
+        folder = results / "predict" / "cvpr25" / team / case
+        write_answer(folder / f"{k}.npz", np.roll(gts, 6 - k, axis=2))
+        record = {"status": "failed" if failed else "ok", "case": case, "interaction": k}
+        write_json(folder / f"{k}.json", {**record, "message": HOSTILE_MESSAGE if failed else ""})
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with its report."""
+    folder = tmp_path_factory.mktemp("run")
+    results = write_run(folder)
+    report = results / "report" / "cvpr25"
+    drawn = script("case_picture")
+    for case in MODALITIES:
+        prepared = results / "prepare" / case
+        drawn.main(
+            {"image": f"{prepared}.image.npz", "truth": f"{prepared}.truth.npz"},
+            {
+                "image": report / "cases" / f"{case}.webp",
+                "truth": report / "cases" / f"{case}.truth.png",
+                "about": report / "cases" / f"{case}.js",
+            },
+            case=case,
+        )
+    answers = script("answer_pictures")
+    for team in TEAMS:
+        answers.main(
+            results,
+            report / "answers" / team,
+            protocol="cvpr25",
+            submission=team,
+            cases=list(MODALITIES),
+            interactions=6,
+        )
+    script("report").main(
+        sorted(map(str, (results / "score" / "cvpr25").glob("*_metrics.csv"))),
+        results,
+        protocol=load("cvpr25"),
+        names=NAMES,
+        groups={case: {"modality": value} for case, value in MODALITIES.items()},
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def page_file(run_folder: Path) -> Path:
+    return run_folder / "results" / "report" / "cvpr25" / "index.html"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium; skips where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no chromium; Debian: apt-get install chromium")

@@ -1,0 +1,58 @@
+"""The sentence on the first place."""
+
+import pandas as pd
+import pytest
+
+from segarena.report.certainty import sentence
+
+NAMES = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
+
+
+def told(ranks: list[int], shares: list[float], *, cases: int = 100) -> str:
+    table = pd.DataFrame(
+        {"algorithm": list("abc")[: len(ranks)], "rank": ranks, "share_first": shares}
+    )
+    return sentence(table, NAMES, cases=cases, samples=1000)
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"),
+    [
+        (1.0, "certain as far as these cases go."),
+        (0.9, "likely, but not certain."),
+        (0.5, "other cases might well have given another first place."),
+    ],
+)
+def test_verdict_follows_the_share(share: float, verdict: str) -> None:
+    """The words follow how often the first is first in the bootstrap samples."""
+    assert told([1, 2], [share, 1 - share]).endswith(verdict)
+
+
+def test_names_the_closest_rival() -> None:
+    """The rival is who is first most often among the others, even if ranked third."""
+    text = told([1, 2, 3], [0.7, 0.1, 0.2])
+    assert text.startswith("Alpha is first in 70 % of 1,000 bootstrap samples of the 100 cases")
+    assert "Gamma in 20 %" in text
+
+
+def test_rare_is_not_never() -> None:
+    """A share that would be rounded to nothing or to all is told as what it is."""
+    text = told([1, 2], [0.996, 0.004])
+    assert "over 99 %" in text
+    assert "under 1 %" in text
+
+
+def test_shared_first_place() -> None:
+    """Who shares the first place is named, with how often each is first."""
+    assert told([1, 1, 3], [0.6, 0.55, 0.0]).startswith("Alpha and Beta share the first place")
+
+
+def test_only_submission() -> None:
+    """A single submission is first, and that says nothing."""
+    assert told([1], [1.0]) == "Alpha is the only submission, so its place says nothing."
+
+
+def test_few_cases_are_told() -> None:
+    """Below twenty cases the sentence warns; one case is not called cases."""
+    assert "few cases" in told([1, 2], [1.0, 0.0], cases=1)
+    assert "of the 1 case:" in told([1, 2], [1.0, 0.0], cases=1)

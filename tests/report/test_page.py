@@ -1,0 +1,91 @@
+"""The files of a report, without a browser."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image as Picture
+
+from segarena.protocol import load
+from segarena.report import results
+from segarena.report.charts import CAPTIONS, FIGURES
+from segarena.report.script import script_json
+
+
+@pytest.fixture(scope="module")
+def found(run_folder: Path) -> results.Results:
+    where = run_folder / "results"
+    return results.read(
+        sorted((where / "score" / "cvpr25").glob("*_metrics.csv")),
+        where / "rank" / "cvpr25",
+        protocol=load("cvpr25"),
+        names={"alpha": "same", "gamma": "same"},
+        groups={},
+    )
+
+
+def test_json_cannot_close_a_script() -> None:
+    """No text can end the script element it stands in, open a comment, or break a line."""
+    text = script_json(["</script><!--", "\u2028", "&lt;"])
+    assert not re.search(r"[<>&\u2028]", text)
+    assert json.loads(text) == ["</script><!--", "\u2028", "&lt;"]
+
+
+def test_page_escapes_names_and_messages(page_file: Path) -> None:
+    """Neither a hostile name nor a hostile message stands in the page as markup."""
+    text = page_file.read_text(encoding="utf-8")
+    assert "<img src=x" not in text
+    assert "</script><script>alert" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+
+
+def test_data_scripts_escape_names_and_messages(page_file: Path) -> None:
+    """What the page loads later holds no markup either."""
+    for path in page_file.parent.glob("data/*.js"):
+        assert "<" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_every_figure_has_a_caption_and_both_forms(page_file: Path) -> None:
+    """The captions name the figures that there are; each figure is there as SVG and PNG."""
+    assert {path.stem for path in CAPTIONS.glob("*.rst")} == set(FIGURES)
+    figures = page_file.parent / "figures"
+    for name in FIGURES:
+        assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")[:500]
+        with Picture.open(figures / f"{name}.png") as picture:
+            assert picture.width > 200
+
+
+def test_figures_escape_names(page_file: Path) -> None:
+    """A hostile name is text in the SVG figures as well."""
+    for path in page_file.parent.glob("figures/*.svg"):
+        assert "<img" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_shared_names_are_told_apart(found: results.Results) -> None:
+    """Two submissions of the same display name show which is which."""
+    assert found.names["alpha"] == "same (alpha)"
+    assert found.names["gamma"] == "same (gamma)"
+    assert found.names["beta"] == "beta"
+
+
+def test_failures_are_those_that_are_not_fine(run_folder: Path, found: results.Results) -> None:
+    """The one failed answer is found, with its reason."""
+    failed = results.failures(run_folder / "results" / "predict" / "cvpr25", found)
+    assert failed[["submission", "case", "interaction"]].to_numpy().tolist() == [["beta", "c", 2]]
+
+
+def test_failures_of_a_run_without_records(tmp_path: Path, found: results.Results) -> None:
+    """Where no record is, nothing failed, and the table has its columns."""
+    failed = results.failures(tmp_path, found)
+    assert failed.empty
+    assert "message" in failed
+
+
+def test_tables_are_those_of_the_run(found: results.Results) -> None:
+    """Cases, measured metrics and interactions come from the tables and the protocol."""
+    assert found.cases == list("abcde")
+    assert found.measured == ["DSC", "NSD"]
+    assert list(found.interactions) == [1, 2, 3, 4, 5, 6]
+    assert isinstance(found.scores, pd.DataFrame)

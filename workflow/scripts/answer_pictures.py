@@ -1,0 +1,46 @@
+"""Draw what one submission answered on every case."""
+
+from pathlib import Path
+
+from segarena.case import read_answer, read_spacing, read_truth
+from segarena.errors import told
+from segarena.files import read_json
+from segarena.report.pictures import view_of, write_answers
+
+
+def main(
+    results: Path,
+    output: Path,
+    *,
+    protocol: str,
+    submission: str,
+    cases: list[str],
+    interactions: int,
+) -> None:
+    """Write a layer a case under `output`. results: the folder that holds prepare/ and the rest."""
+    numbers = range(1, interactions + 1)
+    for case in cases:
+        prepared = results / "prepare" / case
+        answers = results / "predict" / protocol / submission / case
+        said = results / "prompt" / protocol / submission / case
+        view = view_of(
+            read_truth(f"{prepared}.truth.npz").gts, read_spacing(f"{prepared}.image.npz")
+        )
+        write_answers(
+            output / f"{case}.png",
+            view,
+            [read_answer(answers / f"{k}.npz") for k in numbers],
+            [read_json(said / f"{k}.json") for k in numbers],
+        )
+
+
+if "snakemake" in globals():
+    with told(snakemake.log[0]):
+        main(
+            Path("results"),
+            Path(snakemake.output[0]),
+            protocol=snakemake.wildcards.protocol,
+            submission=snakemake.wildcards.submission,
+            cases=snakemake.params.cases,
+            interactions=snakemake.params.interactions,
+        )
