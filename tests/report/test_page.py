@@ -9,8 +9,10 @@ import pytest
 from PIL import Image as Picture
 
 from segarena.protocol import load
+from segarena.rank.outputs import rank_scores
 from segarena.report import results
-from segarena.report.charts import CAPTIONS, FIGURES
+from segarena.report.charts import CAPTIONS, FIGURES, draw
+from segarena.report.page import write
 from segarena.report.script import script_json
 
 
@@ -89,3 +91,31 @@ def test_tables_are_those_of_the_run(found: results.Results) -> None:
     assert found.measured == ["DSC", "NSD"]
     assert list(found.interactions) == [1, 2, 3, 4, 5, 6]
     assert isinstance(found.scores, pd.DataFrame)
+
+
+def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
+    """The smallest run there is has every figure and a page, with nobody to compare with."""
+    where = run_folder / "results" / "score" / "cvpr25" / "alpha_metrics.csv"
+    table = pd.read_csv(where).head(1)
+    table.to_csv(tmp_path / "alpha_metrics.csv", index=False)
+    protocol = load("cvpr25")
+    rank_scores(
+        table.assign(submission="alpha", case="a"),
+        tmp_path / "rank",
+        metrics=protocol["ranking"]["metrics"],
+        deciding_scheme=protocol["ranking"]["scheme"],
+        protocol="cvpr25",
+        protocol_version=1,
+        seed=42,
+        bootstraps=10,
+    )
+    alone = results.read(
+        [tmp_path / "alpha_metrics.csv"], tmp_path / "rank", protocol=protocol, names={}, groups={}
+    )
+    specs = draw(tmp_path / "report" / "figures", alone)
+    assert set(specs) == set(FIGURES)
+    failed = results.failures(tmp_path, alone)
+    write(tmp_path / "report", alone, failed=failed, specs=specs, vega="", software="")
+    text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "alpha is the only submission" in text
+    assert "1 submission \N{MIDDLE DOT} 1 case" in text
