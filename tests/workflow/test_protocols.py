@@ -37,6 +37,7 @@ for path in glob.glob(os.path.join(os.environ["INPUTS"], "*.npz")):
         calls.write("clicks" if "clicks" in case.files else "other")
         calls.write("\\n")
 """
+PEOPLE = Path(__file__).parents[1] / "data" / "scribbles" / "SCD_p12_axis2_midslice.npz"
 AT = (0.5, 0.8, 0.9)
 CLICKS = 6
 
@@ -272,6 +273,26 @@ def test_an_ignored_label_is_neither_played_nor_counted(empty_arena: Arena):
     assert float(row["DSC_Final"]) == pytest.approx(dice)
 
 
+def test_each_repetition_plays_what_another_person_drew(empty_arena: Arena):
+    """The third play's strokes are the third annotator's, and reach the submission."""
+    arena = empty_arena
+    with np.load(PEOPLE) as archive:
+        soft, label, img = archive["scribbles"], archive["label"], archive["img"]
+    gts = (label > 0).astype(np.uint8)
+    np.savez(arena.folder_of("images") / "heart.npz", imgs=img, spacing=np.ones(3))
+    np.savez(arena.folder_of("labels") / "heart.npz", gts=gts)
+    (arena.work / "cases.tsv").write_text(f"case\tscribbles\nheart\t{PEOPLE}\n")
+    arena.config |= {"jobs": "session", "sheets": {"cases": "cases.tsv"}}
+    arena.add_submission("ada", DISCS.replace("KNOWS_FROM", "0").replace("NAME", "ada"))
+    user = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
+    arena.add_protocol(name="pens", user=user, repeat=3)
+    arena.run("results/predict/pens.3/ada/heart/1.npz")
+    expected = np.argwhere(soft[2, 0] > 127.5)
+    segs = np.load(arena.path("predict/pens.3/ada/heart/1.npz"))["segs"]
+    assert len(expected)
+    np.testing.assert_array_equal(np.argwhere(segs[0]), expected)
+
+
 def test_a_protocol_that_nobody_can_play_is_told_before_any_job(empty_arena: Arena):
     """One line names the protocol, the submission and what it does not accept."""
     arena = empty_arena
@@ -315,3 +336,20 @@ def test_what_an_archive_says_is_read_from_its_layers(tmp_path: Path):
         write_docker_archive(archive, used)
         reasons.append(refusal(archive, {"click"}, tmp_path / "cache.json"))
     assert reasons == [None, "it does not accept clicks (segarena.yaml)", None]
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It says nothing here, so planning a run is not held up; predict tells what is wrong."""
+    from docker_archive import write_docker_archive
+
+    from segarena.predict import accepts
+
+    folder = tmp_path / "layer"
+    folder.mkdir()
+    (folder / "segarena.yaml").write_text("accepts: [boxes]\n")
+    (folder / "zeros").write_bytes(bytes(1 << 20))
+    write_docker_archive(tmp_path / "team.tar.gz", [(folder, "/workspace")])
+    monkeypatch.setattr(accepts, "_MOST_BYTES", 1 << 19)
+    assert refusal(tmp_path / "team.tar.gz", {"click"}, tmp_path / "cache.json") is None

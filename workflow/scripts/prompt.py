@@ -16,11 +16,9 @@ def main(files: dict[str, str], output: str, case: str, k: int, values: dict[str
     step = values["step"]
     truth = read_truth(files["truth"])
     outside = ignored(truth, values.get("ignore_label"))
-    labels = truth.labels
     if outside is not None:
-        labels.pop()
         truth = Truth(np.where(outside, 0, truth.gts))
-    said: Said = read_json(files["said"]) if "said" in files else first_words(labels)
+    said: Said = read_json(files["said"]) if "said" in files else first_words(truth.labels)
     segs = read_answer(files["answer"]) if has_spoken(said) else None
     if segs is not None and outside is not None:
         segs = np.where(outside, 0, segs)
@@ -28,7 +26,7 @@ def main(files: dict[str, str], output: str, case: str, k: int, values: dict[str
     scene = Scene(
         gts=truth.gts,
         segs=segs,
-        boxes=None if boxes is None else boxes[: len(labels)],
+        boxes=None if boxes is None else boxes[: len(said["labels"])],
         drawn=Path(files["drawn"]) if "drawn" in files else None,
         seed=values["seed"],
         case=case,

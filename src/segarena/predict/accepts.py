@@ -16,6 +16,7 @@ import posixpath
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,9 @@ NEEDS = {"box": "boxes", "click": "clicks", "scribble": "scribbles", "drawn": "s
 """What a protocol's kind of prompt is called in a submission's file."""
 
 _LARGEST = 64 << 10
+_MOST_BYTES = 200 << 30
+"""What an archive and its layers may hold unpacked; one that holds more is not read on."""
+
 _UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error, ValueError, LookupError, TypeError)
 
 
@@ -78,7 +82,8 @@ def _text_of_archive(source: Path) -> str | None:
     order: list[str] = []
     try:
         with opened_archive(source) as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
-            for member in archive:
+            budget = _Budget(_MOST_BYTES)
+            for member in budget.members(archive):
                 if member.issym():
                     links[member.name] = _beside(member.name, member.linkname)
                 file = archive.extractfile(member) if member.isfile() else None
@@ -86,7 +91,7 @@ def _text_of_archive(source: Path) -> str | None:
                     continue
                 if member.name == "manifest.json":
                     order = json.loads(file.read())[0]["Layers"]
-                for text in _texts_of_layer(file):
+                for text in _texts_of_layer(file, budget):
                     by_layer[member.name] = text
     except (*_UNREADABLE, SubmissionError):
         return None
@@ -94,10 +99,25 @@ def _text_of_archive(source: Path) -> str | None:
     return texts[-1] if texts else None
 
 
-def _texts_of_layer(file: IO[bytes]) -> Iterator[str | None]:
+@dataclass
+class _Budget:
+    """How many bytes may still be unpacked: an archive of megabytes can hold terabytes."""
+
+    left: int
+
+    def members(self, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+        """Yield the members; raises SubmissionError when they are too large together."""
+        for member in archive:
+            self.left -= tarfile.BLOCKSIZE + member.size
+            if self.left < 0:
+                raise SubmissionError("it holds too much")
+            yield member
+
+
+def _texts_of_layer(file: IO[bytes], budget: _Budget) -> Iterator[str | None]:
     """Yield the file's text where a layer writes it, None where it takes it away."""
     with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=file, mode="r|*") as layer:
-        for member in layer:
+        for member in budget.members(layer):
             path = member.name.removeprefix("./").removeprefix("/")
             if path == f"workspace/{FILE}" and member.isfile():
                 content = layer.extractfile(member)
