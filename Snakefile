@@ -25,3 +25,6 @@ rule all:
         ),
         expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
         expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),
+
+
+include: "workflow/rules/archive.smk" # after `all`, which says what a finished run is
