@@ -58,5 +58,7 @@ def left_overs(folder: Path) -> list[str]:
 def _asked(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise EngineError(f"{command[0]} does not answer ({done.stderr.strip()}); start again later")
+        raise EngineError(
+            f"{command[0]} does not answer ({done.stderr.strip()}); start again later"
+        )
     return done.stdout

@@ -11,7 +11,6 @@ import json
 import platform
 import zipfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -94,19 +93,20 @@ def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -
 def _facts(results: Path, values: dict[str, Any]) -> contents.Facts:
     protocols, answers = values["protocols"], values["answers"]
     listed = {"submissions": values["submissions"], "cases": values["cases"], "answers": answers}
-    records = [
+    files = [
         results / "predict" / p / s / c / f"{k}.json"
         for p, s, c in contents.played(listed, protocols)
         for k in contents.interactions(protocols[p])
     ]
-    _all_there(records)
-    times = [path.stat().st_mtime for path in records]
+    _all_there(files)
+    records = [read_json(path) for path in files]
+    times = [record["ended"] for record in records]
     return {
         "format": contents.FORMAT,
         "name": values["name"],
         "license": values["license"],
-        "started": _utc(min(times)),
-        "ended": _utc(max(times)),
+        "started": min(times),
+        "ended": max(times),
         "answers": answers,
         "protocols": {name: protocol["version"] for name, protocol in protocols.items()},
         "cases": {
@@ -141,13 +141,10 @@ def _software() -> dict[str, str]:
     return found
 
 
-def _hardware(records: list[Path]) -> list[dict[str, Any]]:
+def _hardware(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return each machine that answered, as its records describe it."""
     keys = ("host", "gpu", "gpus", "cpu", "engine", "runtime")
-    found = {
-        json.dumps({key: record[key] for key in keys if key in record})
-        for record in map(read_json, records)
-    }
+    found = {json.dumps({key: record[key] for key in keys if key in record}) for record in records}
     return [json.loads(text) for text in sorted(found)]
 
 
@@ -261,7 +258,3 @@ def _json_text(value: Any) -> bytes:
 
 def _yaml(value: Any) -> bytes:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode()
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

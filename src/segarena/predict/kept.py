@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,11 @@ def once(answer_npz: Path, record_json: Path, made_from: str, call: Callable[[],
         _link(kept_json, record_json)
         return False
     call()
-    marks = {"made_from": made_from, "answer_sha256": file_digest(answer_npz)}
+    marks = {
+        "made_from": made_from,
+        "answer_sha256": file_digest(answer_npz),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     write_json(record_json, {**read_json(record_json), **marks})
     _link(answer_npz, kept_npz)
     _link(record_json, kept_json)
