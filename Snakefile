@@ -20,3 +20,6 @@ rule all:
     input:
         expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
         expand(rules.report.output.page, protocol=ARENA.protocols),
+
+
+include: "workflow/rules/archive.smk"  # after `all`, which says what a finished run is

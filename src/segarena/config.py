@@ -67,6 +67,7 @@ class Config:
     seed: int
     jobs: str
     gpus: int
+    archive: dict[str, Any]
 
 
 def read(config: dict[str, Any], source: str = "config") -> Config:
@@ -75,7 +76,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     Raises ConfigError, all problems of one kind at once, a line each: file, key, what to write.
     """
     validate(config, "config", source)
-    values = _defaults() | config
+    defaults = _defaults()
+    values = defaults | config
     sheets = values.get("sheets", {})
     cases = _cases(values["cases"], sheets.get("cases"), source)
     if "slices" in values:
@@ -97,6 +99,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         seed=values["seed"],
         jobs=values["jobs"],
         gpus=values["gpus"],
+        archive=defaults["archive"] | values["archive"],
     )
 
 

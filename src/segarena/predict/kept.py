@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,11 @@ def once(
         return False
     call()
     digests = [file_digest(path) for path in others]
-    marks = {"made_from": made_from, "files_sha256": digests}
+    marks = {
+        "made_from": made_from,
+        "files_sha256": digests,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     write_json(record_json, {**read_json(record_json), **also, **marks})
     for path in (*others, record_json):
         _link(path, _kept(path))
