@@ -16,6 +16,8 @@ rule archive:
         f"results/archive/{ARENA.archive['name']}.sha256",
     log:
         "results/logs/archive.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         project=workflow.basedir,
         values=values_of(config, ARENA, {name: code(f"{name}.py") for name in SCRIPTS}),
