@@ -83,7 +83,7 @@ def _halved_centres(
         deep = (depth == depth.max()).astype(np.uint8)
     else:
         everything = np.array([0, 0, 0, *cells.shape])
-        words = masks.bits(cells, 1, everything)[:-1, :-1]
+        words = np.ascontiguousarray(masks.bits(cells, 1, everything)[:-1, :-1])
         rimmed = np.array(cells.shape)[padding > 1]
         radius = int(rimmed.min() + 1) // 2 if len(rimmed) else sum(cells.shape)
         stretches = masks.deepest(masks.runs(words), cells.shape, radius=radius, open_beyond=True)
