@@ -156,7 +156,7 @@ def reference_arena() -> Callable[..., Arena]:
     return make
 
 
-def until(condition: Callable[[], object], *, seconds: float = 120) -> None:
+def until(condition: Callable[[], object], *, seconds: float = RUN_SECONDS) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():
