@@ -18,10 +18,8 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        expand(
-            rules.metrics.output.table,
-            protocol=ARENA.protocols,
-            submission=ARENA.submissions,
-        ),
         expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
         expand(rules.report.output.page, protocol=ARENA.protocols),
+
+
+include: "workflow/rules/archive.smk"  # after `all`, which says what a finished run is

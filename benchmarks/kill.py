@@ -71,7 +71,7 @@ def _disturb(arena: Arena, times: int, seconds: float, expected: object) -> int:
             code = process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
             (os.kill if alone else os.killpg)(process.pid, how)
-            process.wait()
+            _ended(process)
             print(f"{number + 1}: {how.name} after {wait:.1f} s{', main process' * alone}")
             continue
         assert code == 0, "a run that was not disturbed has failed"
@@ -79,6 +79,16 @@ def _disturb(arena: Arena, times: int, seconds: float, expected: object) -> int:
         finished += 1
         shutil.rmtree(arena.work / "results")
     return finished
+
+
+def _ended(process: subprocess.Popen) -> None:
+    """Wait for a run to end; once in a while Snakemake never does after a SIGTERM."""
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        print("   it did not end within 60 s: SIGKILL")
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "workflow", "src", "config", "profiles")
+PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
 SUBMISSIONS = 10
 JOBS_PER_PAIR = 13  # six prompts, six predictions, one score
 

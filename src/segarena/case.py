@@ -72,7 +72,7 @@ class Place:
 class Truth:
     """The label map of a case: unsigned integers (D, H, W), 0 is background.
 
-        `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
+    `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
     takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
     goes back to NIfTI. They are None where the case came from files that have no such thing.
     `place` is None unless the case is a slice; affine and header are then the whole volume's.
@@ -88,6 +88,23 @@ class Truth:
     def labels(self) -> list[int]:
         """The labels that the truth holds, sorted, without the background."""
         return [int(v) for v in np.unique(self.gts) if v != 0]
+
+
+def ignored(truth: Truth, ignore_label: int | None) -> np.ndarray | None:
+    """Return the voxels (D, H, W) that a protocol's `ignore_label` takes out, or None where none.
+
+    ignore_label: the label's id in the file that it came from. Raises CaseError where it is not the
+    highest label: submissions number what they are asked for from 1, so none may be missing.
+    """
+    if ignore_label is None:
+        return None
+    ids = truth.label_ids or {label: label for label in truth.labels}
+    label = next((label for label, original in ids.items() if original == ignore_label), None)
+    if label is None:
+        return None
+    if label != max(ids):
+        raise CaseError(f"ignore_label {ignore_label}: it must be the highest id of a label map")
+    return truth.gts == label
 
 
 def smallest_unsigned(largest: int) -> np.dtype:

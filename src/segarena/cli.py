@@ -10,8 +10,13 @@ from segarena.errors import SegArenaError
 # In the order of use; only the module of the command that is given is imported.
 COMMANDS = {
     "check": "segarena.check",
+    "status": "segarena.status",
     "score": "segarena.score.command",
     "rank": "segarena.rank.command",
+    "verify": "segarena.archive.command",
+    "export": "segarena.archive.command",
+    "diff": "segarena.archive.command",
+    "rerun": "segarena.archive.command",
 }
 
 
@@ -22,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="segarena", description="A benchmark for interactive medical image segmentation."
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    wanted = [COMMANDS[words[0]]] if words and words[0] in COMMANDS else COMMANDS.values()
+    wanted = (
+        [COMMANDS[words[0]]] if words and words[0] in COMMANDS else dict.fromkeys(COMMANDS.values())
+    )
     for module in wanted:
         importlib.import_module(module).add_parser(subparsers)
     given = parser.parse_args(words)

@@ -1,28 +1,37 @@
 """The config of a run, with everything it names looked up and checked before any job starts.
 
 This is the one place that turns the user's YAML and sheets into cases, submissions and protocols;
-the rules only hand its values on. It opens no case and no archive, since it runs whenever the
-workflow is parsed.
+the rules only hand its values on. It runs whenever the workflow is parsed, so what it has to open
+(label maps where `slices` asks for a case a label, archives for what they accept) is remembered in
+`CACHE` and opened again only when it changed.
 """
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segarena.errors import ConfigError
-from segarena.prepare.nifti import find_cases
-from segarena.protocol import SCHEMAS, Protocol, load, read_yaml, validate
+from segarena.errors import CaseError, ConfigError
+from segarena.files import remembered
+from segarena.predict.accepts import refusal
+from segarena.prepare.nifti import find_cases, labels_of
+from segarena.prepare.slices import slice_name
+from segarena.protocol import SCHEMAS, Protocol, Step, load, read_yaml, validate
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tgz", ".tar")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_CASE_COLUMNS = ("case", "modality", "window", "box")
+_CASE_COLUMNS = ("case", "modality", "window", "box", "scribbles")
+CACHE = Path(".snakemake/segarena")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case: its files and what the sheet says of it."""
+    """One case: its files and what the sheet says of it.
+
+    scribbles: a file of what people drew. slice_of: the name of the volume of which this is the
+    slice of one label, with `slice`, the arguments of `segarena.prepare.slices.slice_case`.
+    """
 
     image: Path
     label: Path
@@ -30,6 +39,9 @@ class Case:
     window: str | None = None
     box: bool = True
     groups: tuple[tuple[str, str], ...] = ()
+    scribbles: Path | None = None
+    slice_of: str | None = None
+    slice: tuple[tuple[str, Any], ...] = ()
 
     @property
     def described(self) -> dict[str, str]:
@@ -40,17 +52,22 @@ class Case:
 
 @dataclass(frozen=True)
 class Config:
-    """A checked config; keys of the mappings are the names that stand in file paths."""
+    """A checked config; keys of the mappings are the names that stand in file paths.
+
+    left_out: by protocol, why a submission does not play it.
+    """
 
     cases: dict[str, Case]
     submissions: dict[str, Path]
     display_names: dict[str, str]
     protocols: dict[str, Protocol]
+    left_out: dict[str, dict[str, str]]
     runtime: str
     base_image: str
     seed: int
     jobs: str
     gpus: int
+    archive: dict[str, Any]
 
 
 def read(config: dict[str, Any], source: str = "config") -> Config:
@@ -59,24 +76,30 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     Raises ConfigError, all problems of one kind at once, a line each: file, key, what to write.
     """
     validate(config, "config", source)
-    values = _defaults() | config
+    defaults = _defaults()
+    values = defaults | config
     sheets = values.get("sheets", {})
     cases = _cases(values["cases"], sheets.get("cases"), source)
+    if "slices" in values:
+        cases = _sliced(cases, values["slices"])
     submissions = find_submissions(_folder(values["submissions"], f"{source}: submissions"))
     protocols = {}
     for name in values["protocols"]:
         protocol = load(name)
         protocols[protocol["name"]] = protocol
+        _check_fit(protocol, cases, name)
     return Config(
         cases=cases,
         submissions=submissions,
         display_names=_display_names(submissions, sheets.get("submissions")),
         protocols=protocols,
+        left_out={name: _left_out(protocol, submissions) for name, protocol in protocols.items()},
         runtime=values["runtime"],
         base_image=values["base_image"],
         seed=values["seed"],
         jobs=values["jobs"],
         gpus=values["gpus"],
+        archive=defaults["archive"] | values["archive"],
     )
 
 
@@ -151,7 +174,74 @@ def _case(image: Path, label: Path, row: dict[str, str], where: str) -> Case:
         window=row.get("window") or None,
         box=box == "yes",
         groups=groups,
+        scribbles=_scribbles(row.get("scribbles"), where),
     )
+
+
+def _scribbles(value: str | None, where: str) -> Path | None:
+    if value and not Path(value).is_file():
+        raise ConfigError(f"{where}: scribbles: no file {value!r} (from the working directory)")
+    return Path(value) if value else None
+
+
+def _sliced(cases: dict[str, Case], slices: dict[str, Any]) -> dict[str, Case]:
+    """Return a case a label in place of each case; raises CaseError for unreadable label maps."""
+    found: dict[str, Case] = {}
+    problems = []
+    for name, case in cases.items():
+        try:
+            labels = remembered(case.label, CACHE / "labels.json", labels_of)
+        except CaseError as error:
+            problems.append(str(error))
+            continue
+        for label in labels:
+            arguments = tuple(sorted({**slices, "label": label}.items()))
+            found[slice_name(name, label)] = replace(case, slice_of=name, slice=arguments)
+    if problems:
+        raise CaseError("\n".join(problems))
+    return found
+
+
+def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
+    """Raise ConfigError where parts of a protocol do not fit each other or the cases."""
+    measured = {metric["name"] for metric in protocol["metrics"]}
+    if "noc" in protocol["series"] and "IoU" not in measured:
+        raise ConfigError(f"{name}: series.noc: counts clicks by IoU; add {{name: IoU}} to metrics")
+    if protocol.get("repeat", 1) > 1 and not any(map(_is_drawn, protocol["user"])):
+        raise ConfigError(f"{name}: repeat: nothing is drawn by chance, leave it out")
+    if "ignore_label" in protocol and any(case.slice_of for case in cases.values()):
+        raise ConfigError(f"{name}: ignore_label: a slice case holds one label; leave out `slices`")
+    if any(step["prompt"] == "drawn" for step in protocol["user"]):
+        without = [case for case, about in cases.items() if about.scribbles is None]
+        if without:
+            raise ConfigError(
+                f"{name}: drawn: no scribbles for {', '.join(without[:5])}; give their files in "
+                "the column `scribbles` of the sheet of cases"
+            )
+
+
+def _is_drawn(step: Step) -> bool:
+    """Return whether what a step says differs between repetitions."""
+    drawn = step["prompt"] in {"scribble", "drawn"} or step.get("rule") in {
+        "random",
+        "center",
+        "border",
+    }
+    return drawn or step.get("jitter_px", 0) > 0
+
+
+def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str]:
+    """Return why a submission cannot play a protocol, by submission; not all of them may."""
+    kinds = {step["prompt"] for step in protocol["user"]}
+    reasons = {
+        name: reason
+        for name, source in submissions.items()
+        if (reason := refusal(source, kinds, CACHE / "accepts.json"))
+    }
+    if len(reasons) == len(submissions):
+        lines = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise ConfigError(f"protocols: {protocol['name']}: no submission can play it ({lines})")
+    return reasons
 
 
 def _display_names(submissions: dict[str, Path], sheet: str | None) -> dict[str, str]:

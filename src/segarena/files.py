@@ -8,9 +8,11 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from segarena.errors import EngineError
 
 
 @contextlib.contextmanager
@@ -36,8 +38,41 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Return what a JSON file holds."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Return what a JSON file holds; EngineError where it was cut short or changed by hand."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _not_whole(path) from error
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Return the lines of a text file; EngineError where the last one has no end."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise _not_whole(path)
+    return text.splitlines(keepends=True)
+
+
+def _not_whole(path: str | Path) -> EngineError:
+    return EngineError(f"{path}: not a whole file; delete it and run again")
+
+
+def remembered(path: str | Path, cache: str | Path, make: Callable[[Path], Any]) -> Any:
+    """Return `make(path)`, a JSON value; made again only when the file's size or time changed.
+
+    cache: a JSON file; one that cannot be read is made anew.
+    """
+    path, cache = Path(path), Path(cache)
+    known: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = read_json(cache)
+    stat = path.stat()
+    mark = [stat.st_size, stat.st_mtime_ns]
+    entry = known.get(str(path.resolve()))
+    if entry is None or entry["mark"] != mark:
+        entry = {"mark": mark, "value": make(path)}
+        write_json(cache, {**known, str(path.resolve()): entry})
+    return entry["value"]
 
 
 def _json_text(value: Any) -> str:

@@ -75,7 +75,6 @@ def play(
             },
             answer_npz=tmp_path / "1.npz",
             record_json=tmp_path / "1.json",
-            printed_log=tmp_path / "1.log",
         )
         log = (tmp_path / "1.log").read_text()
         return Played(read_answer(tmp_path / "1.npz"), read_json(tmp_path / "1.json"), log)

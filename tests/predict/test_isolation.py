@@ -252,8 +252,10 @@ def test_a_folder_without_a_base_image_is_the_configs_error(engine: str, tmp_pat
         runners.ready(tmp_path, runtime="docker", base_image="")
 
 
-def test_an_answer_that_only_root_may_read_is_read(loaded: Any, tmp_path: Path) -> None:
-    """A caller who is not root gets an answer of mode 600 through the engine."""
+def test_a_caller_who_is_not_root_reads_and_removes_what_roots_container_wrote(
+    loaded: Any,
+) -> None:
+    """An answer of mode 600 is read through the engine; root's folders do not stay."""
     if os.geteuid() != 0:
         pytest.skip("this test changes to another user, which needs root")
     socket = os.environ["DOCKER_HOST"].removeprefix("unix://")
@@ -261,7 +263,9 @@ def test_an_answer_that_only_root_may_read_is_read(loaded: Any, tmp_path: Path) 
     place = Path(tempfile.mkdtemp())  # not tmp_path, which other users cannot enter
     for name in ("team", "inputs", "outputs"):
         (place / name).mkdir(parents=True)
-    (place / "team/predict.sh").write_text("umask 077; echo whole > outputs/CASE.npz")
+    (place / "team/predict.sh").write_text(
+        "umask 077; echo whole > outputs/CASE.npz; mkdir -p outputs/a/b; date > outputs/a/b/c"
+    )
     script = (
         "import os, sys; from pathlib import Path\n"
         "from segarena.predict.runners import Limits\n"
@@ -285,6 +289,7 @@ def test_an_answer_that_only_root_may_read_is_read(loaded: Any, tmp_path: Path) 
             check=False,
         )
         assert done.stdout == "whole\n\n", done.stderr
+        assert not (place / "outputs/a").exists()
     finally:
         shutil.rmtree(place)
 

@@ -78,6 +78,7 @@ def test_the_excerpt_on_drawn_scribbles_is_valid():
         ({"prompt": "scribble", "times": 1, "mix": {"line": 0}}, "mix.line"),
         ({"prompt": "drawn", "times": 1}, "threshold"),
         ({"prompt": "drawn", "times": 1, "threshold": 1}, "threshold"),
+        ({"prompt": "drawn", "times": 2, "threshold": 0.5}, "times"),
         ({"prompt": "wish", "times": 1}, "wish"),
         ({"prompt": "click", "times": 0, "rule": "ritm"}, "times"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "src", "config", "profiles")
+PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
 
 # Fills each box and paints a 3-voxel cube of the label (or of 0) at each click.
 PREDICT = """

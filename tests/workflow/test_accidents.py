@@ -167,6 +167,21 @@ def test_a_run_that_is_killed_again_and_again_finishes(
     assert containers(in_docker) == []
 
 
+def test_an_unusable_submission_does_not_stop_the_run(
+    in_docker: Arena, undisturbed: Tables
+) -> None:
+    """A broken archive is told in each of its records, and scores 0; the others are played."""
+    (in_docker.folder_of("submissions") / "broken.tar.gz").write_bytes(b"not an archive")
+    in_docker.run()
+    for record in in_docker.work.glob("results/predict/short/broken/one/*.json"):
+        assert '"status": "bad_image"' in record.read_text()
+    found = tables(in_docker)
+    zeros = found["results/score/short/broken/one.csv"]
+    assert {row[-1] for row in zeros[1:]} == {"0.0"}
+    name = "results/score/short/ada_metrics.csv"
+    assert found[name] == undisturbed[name]
+
+
 def test_an_engine_that_is_gone_is_told_and_costs_nothing(
     in_docker: Arena, undisturbed: Tables, tmp_path: Path
 ) -> None:
@@ -259,9 +274,6 @@ def _fill(folder: Path) -> None:
     "name",
     [
         "prepare/one.image.npz",
-        "prepare/one.truth.npz",
-        "prepare/one.json",
-        "prepare/cases.tsv",
         "predict/ada/image.json",
         "prompt/short/ada/one/1.json",
         "predict/short/ada/one/1.npz",
@@ -284,8 +296,6 @@ def test_a_truncated_file_is_never_taken_for_whole(
         assert path.name in done.stdout + done.stderr
         path.unlink()
         arena.run()
-    elif name.endswith("_metrics.csv"):  # an end product: nothing reads it again but the ranking
-        return
     assert tables(arena) == undisturbed
 
 
@@ -294,10 +304,14 @@ def test_a_case_that_vanishes_is_told_and_costs_nothing(
 ) -> None:
     """Without its image a case is named before anything runs; with it all is as before."""
     arena = small.copy(tmp_path)
-    image = arena.work / "images" / "one.npz"
+    image, other = (arena.work / "images" / f"{name}.npz" for name in ("one", "two"))
     away = arena.folder / "away.npz"
+    shutil.copy(image, other)
+    shutil.copy(arena.work / "labels" / "one.npz", arena.work / "labels" / "two.npz")
     image.rename(away)
-    assert "one" in failed(arena)
+    assert "no image named one" in failed(arena)
     away.rename(image)
+    other.unlink()
+    (arena.work / "labels" / "two.npz").unlink()
     arena.run()
     assert tables(arena) == undisturbed

@@ -44,18 +44,6 @@ def test_a_session_cut_short_takes_up_after_its_last_answer(arena: Arena):
     assert changed == {"predict/short/ada/one/2.json"}
 
 
-def test_a_damaged_kept_answer_is_asked_for_again(arena: Arena):
-    """An answer that is not the one its record tells of is not used."""
-    kept = arena.path("predict/short/ada/one/.kept/1.npz")
-    kept.unlink()
-    np.savez(kept, segs=np.zeros((8, 24, 20), np.uint8))
-    arena.path("predict/short/ada/one/1.npz").unlink()
-    before = contents(arena)
-    arena.run()
-    assert {**before, **contents(arena)} == contents(arena)
-    assert np.load(arena.path("predict/short/ada/one/1.npz"))["segs"].any()
-
-
 def records(arena: Arena) -> dict[str, Any]:
     """Return every record: seconds and all, so that a call made again shows."""
     files = arena.path("predict").glob("*/*/*/*.json")

@@ -1,4 +1,4 @@
-"""What every rule file uses: the checked config, the digests that decide what is run again, and
+"""What the rules of all stages share: the checked config, the digests that decide what is run again, and
 the lock that keeps two runs out of one folder.
 
 Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the checked config.
@@ -6,6 +6,7 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
@@ -36,7 +37,7 @@ localrules:
 
 
 wildcard_constraints:
-    protocol=r"[a-z0-9][a-z0-9-]*",
+    protocol=r"[a-z0-9][a-z0-9-]*(\.[1-9]\d*)?",
     submission=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     case=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     k=r"[1-9]\d*",
@@ -47,9 +48,33 @@ def code(script):
     return code_digest(os.path.join(workflow.basedir, "workflow", "scripts", script))
 
 
-def interactions(protocol):
+def plays(protocol):
+    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
+    name, times = protocol["name"], protocol.get("repeat", 1)
+    return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
+
+
+def all_plays():
+    """Return the plays of all protocols."""
+    return [play for protocol in ARENA.protocols.values() for play in plays(protocol)]
+
+
+def played(play):
+    """Return the protocol of a play, and the number of its repetition, from 0."""
+    name, _, repetition = play.partition(".")
+    return ARENA.protocols[name], int(repetition or 1) - 1
+
+
+def players(play):
+    """Return the submissions that can use what a protocol's user says."""
+    protocol, _ = played(play)
+    return [s for s in ARENA.submissions if s not in ARENA.left_out[protocol["name"]]]
+
+
+def interactions(play):
     """Return the numbers of a protocol's interactions, from 1."""
-    return range(1, len(steps(ARENA.protocols[protocol])) + 1)
+    protocol, _ = played(play)
+    return range(1, len(steps(protocol)) + 1)
 
 
 def case_of(wildcards):
@@ -59,7 +84,8 @@ def case_of(wildcards):
 
 def protocol_of(wildcards):
     """Return the protocol of a job."""
-    return ARENA.protocols[wildcards.protocol]
+    protocol, _ = played(wildcards.protocol)
+    return protocol
 
 
 def prepare_input(wildcards):
@@ -74,6 +100,8 @@ def prepare_values(wildcards):
         "window": case.window,
         "box": case.box,
         "seed": ARENA.seed,
+        "slice_of": case.slice_of,
+        "slice": dict(case.slice),
     }
 
 
@@ -108,17 +136,42 @@ def metric_list(wildcards):
 
 
 def tables_of(wildcards):
-    return expand(rules.metrics.output.table, submission=ARENA.submissions, **wildcards)
+    return expand(
+        rules.metrics.output.table,
+        protocol=plays(protocol_of(wildcards)),
+        submission=players(wildcards.protocol),
+    )
 
 
 def ranked_protocol(wildcards):
     protocol = protocol_of(wildcards)
-    return {key: protocol[key] for key in ("name", "version", "seed", "ranking")}
+    keys = ("name", "version", "seed", "metrics", "ranking")
+    counted = {"interactions": len(interactions(wildcards.protocol))}
+    return {key: protocol[key] for key in keys} | counted
+
+
+def left_out_of(wildcards):
+    return ARENA.left_out[wildcards.protocol]
+
+
+def ignored_label(wildcards):
+    return protocol_of(wildcards).get("ignore_label")
+
+
+def wants_areas(wildcards):
+    return "min_area_px" in protocol_of(wildcards)["series"].get("noc", {})
 
 
 def case_groups():
     """Return what the sheet says of each case beyond what prepare needs, by case."""
     return {name: case.described for name, case in ARENA.cases.items()}
+
+
+def first_tables_of(wildcards):
+    """Return the tables that the report shows: where a protocol is repeated, of its first play."""
+    return expand(
+        rules.metrics.output.table, submission=players(wildcards.protocol), **wildcards
+    )
 
 
 def interactions_of(wildcards):
@@ -137,17 +190,25 @@ def case_pictures_of(wildcards):
 
 def answer_pictures_of(wildcards):
     return expand(
-        rules.answer_pictures.output, submission=ARENA.submissions, **wildcards
+        rules.answer_pictures.output,
+        submission=players(wildcards.protocol),
+        **wildcards,
     )
 
 
-def prompt_steps(protocol):
+def prompt_steps(play):
     """Return what the prompt stage needs to know at each interaction."""
+    protocol, repetition = played(play)
     head = {
         "protocol": protocol["name"],
         "version": protocol["version"],
         "seed": protocol["seed"],
     }
+    for key in ("stop_when", "ignore_label"):
+        if key in protocol:
+            head[key] = protocol[key]
+    if repetition:
+        head["repetition"] = repetition
     return [{**head, "step": step} for step in steps(protocol)]
 
 
@@ -162,19 +223,28 @@ def predict_part(protocol):
     }
 
 
+def drawn_input(play, wildcards):
+    """Return the file of scribbles that people drew on a case, where the protocol's user has it."""
+    protocol, _ = played(play)
+    if all(step["prompt"] != "drawn" for step in protocol["user"]):
+        return {}
+    return {"drawn": case_of(wildcards).scribbles}
+
+
 def prompt_input(wildcards):
     before = int(wildcards.k) - 1
+    drawn = drawn_input(wildcards.protocol, wildcards)
     if before == 0:
-        return {}
+        return drawn
     values = {**wildcards, "k": before}
-    return {
+    return drawn | {
         "said": str(rules.prompt.output).format(**values),
         "answer": rules.predict.output.answer.format(**values),
     }
 
 
 def prompt_values(wildcards):
-    return prompt_steps(protocol_of(wildcards))[int(wildcards.k) - 1]
+    return prompt_steps(wildcards.protocol)[int(wildcards.k) - 1]
 
 
 CACHE = Path(".snakemake/segarena/archives.json")
@@ -199,7 +269,12 @@ def predict_values(wildcards):
     return predict_part(protocol_of(wildcards))
 
 
-def session_files(protocol):
+def session_drawn(play):
+    """Return the input function of a play's session, whose rule has no wildcard `protocol`."""
+    return partial(drawn_input, play)
+
+
+def session_files(play):
     """Return all files of a session, interaction by interaction: said, answer, record."""
     kinds = (
         rules.prompt.output[0],
@@ -207,15 +282,15 @@ def session_files(protocol):
         rules.predict.output.record,
     )
     return [
-        path.replace("{protocol}", protocol).replace("{k}", str(k))
-        for k in interactions(protocol)
+        path.replace("{protocol}", play).replace("{k}", str(k))
+        for k in interactions(play)
         for path in kinds
     ]
 
 
-def name_session(protocol):
-    """Return the name of a protocol's session rule, which takes what a profile says of `session`."""
-    name = f"session_{protocol}"
+def name_session(play):
+    """Return the name of a play's session rule, which takes what a profile says of `session`."""
+    name = f"session_{play.replace('.', '_')}"
     asked = workflow.resource_settings._parsed_overwrite_resources
     if "session" in asked:
         asked.setdefault(name, asked["session"])

@@ -18,6 +18,8 @@ rule image:
         "results/predict/{submission}/image.json",
     log:
         "results/logs/predict/{submission}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         sha256=submission_digest,
         runtime=ARENA.runtime,
@@ -41,6 +43,8 @@ rule predict:
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",
     log:
         "results/logs/predict/{protocol}/{submission}/{case}/{k}.log",
+    conda:
+        "../../envs/segarena.yaml"
     resources:
         gpu=int(ARENA.gpus > 0),
     params:
@@ -51,32 +55,33 @@ rule predict:
         "../scripts/predict.py"
 
 
-# A rule a protocol, since each has its own number of interactions.
-for _protocol in ARENA.protocols.values() if ARENA.jobs == "session" else []:
+# A rule a play, since each protocol has its own number of interactions.
+for _play in all_plays() if ARENA.jobs == "session" else []:
 
     rule:
         name:
-            name_session(_protocol["name"])
+            name_session(_play)
         input:
+            unpack(session_drawn(_play)),
             submission=rules.image.output[0],
             image=rules.prepare.output.image,
             truth=rules.prepare.output.truth,
             gate=ancient(rules.cases.output[0]),
         output:
-            session_files(_protocol["name"]),
+            session_files(_play),
         log:
-            "results/logs/predict/"
-            + _protocol["name"]
-            + "/{submission}/{case}/session.log",
+            f"results/logs/predict/{_play}/{{submission}}/{{case}}/session.log",
+        conda:
+            "../../envs/segarena.yaml"
         resources:
             gpu=int(ARENA.gpus > 0),
         params:
-            steps=prompt_steps(_protocol),
-            values=predict_part(_protocol),
+            steps=prompt_steps(_play),
+            values=predict_part(played(_play)[0]),
             code=[code("prompt.py"), code("session.py")],
         message:
             "{wildcards.submission} plays all interactions on {wildcards.case}"
         script:
             "../scripts/session.py"
 
-    workflow.ruleorder(f"session_{_protocol['name']}", "predict", "prompt")
+    workflow.ruleorder(name_session(_play), "predict", "prompt")

@@ -15,6 +15,8 @@ rule prepare:
         about="results/prepare/{case}.json",
     log:
         "results/logs/prepare/{case}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         values=prepare_values,
         code=code("prepare.py"),
@@ -31,6 +33,8 @@ rule cases:
         "results/prepare/cases.tsv",
     log:
         "results/logs/prepare.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         code=code("cases.py"),
     message:

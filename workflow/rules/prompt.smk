@@ -14,6 +14,8 @@ rule prompt:
         "results/prompt/{protocol}/{submission}/{case}/{k}.json",
     log:
         "results/logs/prompt/{protocol}/{submission}/{case}/{k}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         values=prompt_values,
         code=code("prompt.py"),

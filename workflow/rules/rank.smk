@@ -2,7 +2,7 @@
 
 Input: results/score/{protocol}/*_metrics.csv. Output: results/rank/{protocol}/leaderboard.csv, with
 every scheme, what was missing, significance and stability beside it, as CSV and Parquet
-(docs/ranking.md).
+(docs/ranking.md); the spread over a protocol's repetitions; who was left out, and why.
 """
 
 
@@ -19,15 +19,20 @@ rule rank:
             "schemes.parquet",
             "missing.parquet",
             "significance.parquet",
+            "spread.csv",
+            "left_out.csv",
         ),
         leaderboard="results/rank/{protocol}/leaderboard.csv",
         stability=directory("results/rank/{protocol}/stability"),
     log:
         "results/logs/rank/{protocol}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         names=ARENA.display_names,
         groups=case_groups(),
         protocol=ranked_protocol,
+        left_out=left_out_of,
         code=code("rank.py"),
     message:
         "{wildcards.protocol}: ranking the submissions"

@@ -17,6 +17,8 @@ rule case_picture:
         about="results/report/{protocol}/cases/{case}.js",
     log:
         "results/logs/report/{protocol}/cases/{case}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         code=code("case_picture.py"),
     message:
@@ -36,6 +38,8 @@ rule answer_pictures:
         "results/logs/report/{protocol}/answers/{submission}.log",
     benchmark:
         "results/benchmarks/report/{protocol}/answers/{submission}.tsv"
+    conda:
+        "../../envs/segarena.yaml"
     params:
         cases=list(ARENA.cases),
         interactions=interactions_of,
@@ -48,7 +52,7 @@ rule answer_pictures:
 
 rule report:
     input:
-        tables=tables_of,
+        tables=first_tables_of,
         leaderboard=rules.rank.output.leaderboard,
         stability=rules.rank.output.stability,
         cases=case_pictures_of,
@@ -70,6 +74,8 @@ rule report:
         "results/logs/report/{protocol}.log",
     benchmark:
         "results/benchmarks/report/{protocol}.tsv"
+    conda:
+        "../../envs/segarena.yaml"
     params:
         names=ARENA.display_names,
         groups=case_groups(),

@@ -15,8 +15,12 @@ rule score:
         "results/score/{protocol}/{submission}/{case}.csv",
     log:
         "results/logs/score/{protocol}/{submission}/{case}.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         metrics=metric_list,
+        ignore_label=ignored_label,
+        areas=wants_areas,
         code=code("score.py"),
     message:
         "{wildcards.protocol}: scoring {wildcards.submission} on {wildcards.case}"
@@ -32,6 +36,8 @@ rule metrics:
         table="results/score/{protocol}/{submission}_metrics.csv",
     log:
         "results/logs/score/{protocol}/{submission}_metrics.log",
+    conda:
+        "../../envs/segarena.yaml"
     params:
         cases=list(ARENA.cases),
         values=metrics_values,

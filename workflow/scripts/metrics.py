@@ -21,7 +21,8 @@ def main(
     for case, scores in zip(cases, score_files, strict=True):
         mine = sorted((r for r in records if r["case"] == case), key=lambda r: r["interaction"])
         seconds = [record["seconds"] for record in mine]
-        rows.append(row(case, read_scores(scores), seconds, values))
+        asked = [record["status"] != "not_asked" for record in mine]
+        rows.append(row(case, read_scores(scores), seconds, values, asked=asked))
     write_table(output, rows)
 
 

@@ -7,13 +7,18 @@ from segarena.case import write_image, write_truth
 from segarena.errors import told
 from segarena.files import write_json
 from segarena.prepare.nifti import prepare_case
+from segarena.prepare.slices import slice_case
 
 
 def main(
     files: dict[str, Path], outputs: dict[str, str], case: str, values: dict[str, Any]
 ) -> None:
     """Write the image, the truth, and what is to be known about the case."""
-    image, truth, warnings = prepare_case(files["image"], files["label"], case=case, **values)
+    slicing = values.pop("slice")
+    volume = values.pop("slice_of") or case
+    image, truth, warnings = prepare_case(files["image"], files["label"], case=volume, **values)
+    if slicing:
+        image, truth = slice_case(image, truth, case=volume, seed=values["seed"], **slicing)
     write_image(outputs["image"], image)
     write_truth(outputs["truth"], truth)
     about = {
@@ -38,5 +43,5 @@ if "snakemake" in globals():
             },
             dict(snakemake.output.items()),
             snakemake.wildcards.case,
-            snakemake.params["values"],
+            dict(snakemake.params["values"]),
         )

@@ -1,11 +1,15 @@
 """Rank the submissions of one protocol, and say how far the ranking can be trusted."""
 
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from segarena.errors import told
+from segarena.errors import ConfigError, EngineError, told
+from segarena.files import read_lines, whole
+from segarena.rank.columns import directions
 from segarena.rank.outputs import rank_scores
 
 
@@ -16,32 +20,72 @@ def main(
     names: dict[str, str],
     groups: dict[str, dict[str, str]],
     protocol: dict[str, Any],
+    left_out: dict[str, str],
 ) -> None:
     """Write the leaderboard and every table behind it under `out`.
 
-    names: display name by submission. groups: what the sheet says of each case, by case.
+    tables: of every submission, and of every repetition where the protocol is played several times;
+    a case then counts with its mean. names: display name by submission. groups: what the sheet says
+    of each case, by case. left_out: why a submission does not play.
     """
-    frames = []
-    for path in tables:
-        submission = Path(path).name.removesuffix("_metrics.csv")
-        name = names[submission]
-        frames.append(pd.read_csv(path).assign(submission=submission, name=name))
-    scores = pd.concat(frames, ignore_index=True).rename(columns={"CaseName": "case"})
-    scores["case"] = scores["case"].str.removesuffix(".npz")
     ranking = protocol["ranking"]
+    metrics = ranking["metrics"]
+    frames = [_table(Path(path), names, cases=len(groups)) for path in tables]
+    played = pd.concat(frames, ignore_index=True)
+    for metric in metrics:
+        if metric not in played:
+            raise ConfigError(
+                f"{protocol['name']}: ranking.metrics: no column {metric!r}; choose among "
+                f"{', '.join(played.columns.drop(['submission', 'name', 'case', 'repetition']))}"
+            )
+    scores = played.groupby(["submission", "name", "case"], as_index=False)[metrics].mean()
+    smaller, worst = directions(metrics, protocol["metrics"], interactions=protocol["interactions"])
+    _write(_spread(played, metrics), out / "spread.csv")
+    reasons = pd.DataFrame(list(left_out.items()), columns=["submission", "reason"])
+    _write(reasons, out / "left_out.csv")
     rank_scores(
         scores,
         out,
-        metrics=ranking["metrics"],
+        metrics=metrics,
         deciding_scheme=ranking["scheme"],
         protocol=protocol["name"],
         protocol_version=protocol["version"],
         seed=protocol["seed"],
         policy=ranking.get("missing", "worst"),
         weights=ranking.get("weights"),
+        smaller_is_better=smaller,
+        worst=worst,
         bootstraps=ranking.get("bootstraps", 1000),
         subgroups=_subgroups(groups),
     )
+
+
+def _table(path: Path, names: dict[str, str], *, cases: int) -> pd.DataFrame:
+    """Return a submission's table, with what its path says of it."""
+    submission = path.name.removesuffix("_metrics.csv")
+    table = pd.read_csv(io.StringIO("".join(read_lines(path))))
+    if len(table) != cases:
+        raise EngineError(f"{path}: {len(table)} of {cases} cases; delete it, run again")
+    table = table.rename(columns={"CaseName": "case"})
+    table["case"] = table["case"].str.removesuffix(".npz")
+    where = {"submission": submission, "name": names[submission], "repetition": path.parent.name}
+    return table.assign(**where)
+
+
+def _spread(played: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """Return mean and standard deviation of the repetitions' means, by submission and metric."""
+    finite = played.replace([np.inf, -np.inf], np.nan)
+    means = finite.groupby(["submission", "repetition"])[metrics].mean()
+    long = means.melt(var_name="metric", ignore_index=False).reset_index()
+    found = long.groupby(["submission", "metric"])["value"].agg(
+        mean="mean", standard_deviation="std", repetitions="count"
+    )
+    return found.reset_index()
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with whole(path) as aside:
+        table.to_csv(aside, index=False, lineterminator="\n")
 
 
 def _subgroups(groups: dict[str, dict[str, str]]) -> pd.DataFrame | None:
@@ -61,4 +105,5 @@ if "snakemake" in globals():
             names=snakemake.params.names,
             groups=snakemake.params.groups,
             protocol=snakemake.params.protocol,
+            left_out=snakemake.params.left_out,
         )

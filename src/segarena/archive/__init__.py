@@ -1,1 +1,1 @@
-"""The bundle that anyone can verify."""
+"""archive: a finished run as one file that anyone can check, look into, compare and repeat."""

@@ -54,7 +54,7 @@ def digest(source: Path, cache: Path) -> str:
     if source.is_dir():
         return folder_digest(source)
     known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # a cache that cannot be read is made anew
+    with contextlib.suppress(OSError, EngineError):  # a cache that cannot be read is made anew
         known = read_json(cache)
     stat = source.stat()
     mark = [stat.st_size, stat.st_mtime_ns]

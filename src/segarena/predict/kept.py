@@ -14,9 +14,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
 from segarena.provenance import file_digest
 
@@ -60,7 +62,11 @@ def once(
         return False
     call()
     digests = [file_digest(path) for path in others]
-    marks = {"made_from": made_from, "files_sha256": digests}
+    marks = {
+        "made_from": made_from,
+        "files_sha256": digests,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     write_json(record_json, {**read_json(record_json), **also, **marks})
     for path in (*others, record_json):
         _link(path, _kept(path))
@@ -77,7 +83,7 @@ def _valid(record_json: Path, others: list[Path], made_from: str) -> bool:
         return record["made_from"] == made_from and record["files_sha256"] == [
             file_digest(path) for path in others
         ]
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, EngineError, KeyError):
         return False
 
 

@@ -4,6 +4,7 @@ A submission's failure is a result, not an error: the record's `status` says wha
 protocol says what is scored instead. Only the infrastructure's failure raises.
 """
 
+import hashlib
 import shutil
 import socket
 import tempfile
@@ -15,10 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from segarena.case import append_arrays, object_array, read_answer, write_answer
+from segarena.case import (
+    append_arrays,
+    object_array,
+    read_answer,
+    read_boxes,
+    write_answer,
+)
 from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
-from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
 from segarena.predict.runners.watch import check_room, readable
@@ -84,12 +90,12 @@ def answer(
         "case_seconds": used + record["seconds"],
         **{key: image[key] for key in ("image_id", "runtime", "sha256")},
         "host": socket.gethostname(),
-        "gpu": gpu.described(),
     }
     with _our_disk(answer_npz.parent):
         write_answer(answer_npz, segs)
         with whole(record_json.with_suffix(".log")) as aside:
-            aside.write_text(f"{record['status']}: {record['message']}\n{printed}", "utf-8")
+            message = _printable(record["message"])
+            aside.write_text(f"{record['status']}: {message}\n{printed}", "utf-8")
         write_json(record_json, {**head, **record, **tail})
 
 
@@ -98,25 +104,30 @@ def make_input(path: Path, image_npz: Path, said: dict[str, Any], previous: np.n
 
     The image is not compressed again: the prepared archive is copied and the small members are
     appended. Keys, shapes, dtypes and pickled forms are the reference evaluation's; prev_pred is
-    there from the first click on.
+    there from the first click or scribble on. Labels that were clicked unequally often make
+    clicks_order an array of lists.
     """
     shutil.copyfile(image_npz, path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        if said["boxes"] is None:
+        more: dict[str, np.ndarray] = {}
+        if said["boxes"] != read_boxes(image_npz):
             _drop_last(archive, "boxes.npy")
+            if said["boxes"] is not None:
+                more["boxes"] = object_array(said["boxes"])
         if any(said["clicks_order"]):
-            clicks = {
-                "clicks": object_array(said["clicks"]),
-                "clicks_order": np.array(said["clicks_order"]),
-                "prev_pred": previous,
-            }
-            append_arrays(archive, clicks)
+            order = said["clicks_order"]
+            even = len({len(kinds) for kinds in order}) == 1
+            more["clicks"] = object_array(said["clicks"])
+            more["clicks_order"] = np.array(order) if even else object_array(order)
+        if "scribbles" in said:
+            more["scribbles"] = object_array(said["scribbles"])
+        if any(said["clicks_order"]) or "scribbles" in said:
+            more["prev_pred"] = previous
+        append_arrays(archive, more)
 
 
 def calls_prefix(run_folder: Path) -> str:
     """Return how the temporary folders of a run's calls begin, so that the next run finds them."""
-    import hashlib
-
     return f"segarena-{hashlib.sha256(str(run_folder).encode()).hexdigest()[:12]}-"
 
 

@@ -87,6 +87,14 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     return cases
 
 
+def labels_of(label: Path) -> list[int]:
+    """Return the labels that a case has once it is prepared; raises CaseError as `prepare_case`."""
+    if _kind(label) == ".npz":
+        return Truth(_integer_labels(read_truth(label).gts, label)).labels
+    ids = Truth(_read_labels(label).data).labels
+    return list(range(1, len(ids) + 1))
+
+
 def prepare_case(
     image: Path,
     label: Path,

@@ -105,7 +105,8 @@ def label_boxes(
     from scipy import ndimage
 
     in_truth = ndimage.find_objects(gts)
-    in_answer = [] if segs is None else ndimage.find_objects(segs)
+    # An answer may hold any number, and find_objects makes room for each up to the largest.
+    in_answer = [] if segs is None else ndimage.find_objects(segs, max_label=max(1, len(in_truth)))
     boxes = {}
     for label, box in enumerate(in_truth, start=1):
         if box is None or label == ignore_label:

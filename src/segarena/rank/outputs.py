@@ -11,6 +11,7 @@ import pandas as pd
 from segarena.files import whole
 from segarena.rank.leaderboard import (
     SMALLER_IS_BETTER,
+    WORST,
     complete,
     final_ranks,
     leaderboard,
@@ -37,6 +38,7 @@ def rank_scores(
     policy: str = "worst",
     weights: Mapping[str, float] | None = None,
     smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
+    worst: Mapping[str, float] = WORST,
     subgroups: pd.DataFrame | None = None,
     bootstraps: int = BOOTSTRAPS,
     alpha: float = 0.05,
@@ -45,19 +47,20 @@ def rank_scores(
 
     `scores` has the columns submission, case and `metrics`. `subgroups` has the columns case and
     subgroup ("modality: CT"), a row for each subgroup a case is in; each is ranked again, as "all"
-    is. Written are leaderboard, schemes, missing, significance and stability/*, each as CSV and
-    Parquet.
+    is. worst: a metric's worst value, where it has one. Written are leaderboard, schemes, missing,
+    significance and stability/*, each as CSV and Parquet.
     """
     out = Path(out)
     facts = about(
         protocol=protocol, protocol_version=protocol_version, seed=seed, bootstraps=bootstraps
     )
     scores, affected = complete(
-        scores, metrics=metrics, policy=policy, smaller_is_better=smaller_is_better
+        scores, metrics=metrics, policy=policy, smaller_is_better=smaller_is_better, worst=worst
     )
     options: dict[str, Any] = {
         "metrics": metrics,
         "smaller_is_better": smaller_is_better,
+        "worst": worst,
         "alpha": alpha,
     }
     schemes, tests, assessed = [], [], []
@@ -138,6 +141,7 @@ def _score_pairwise(
     *,
     metrics: Sequence[str],
     smaller_is_better: Collection[str],
+    worst: Mapping[str, float],
     alpha: float,
 ) -> pd.DataFrame:
     found = [
@@ -146,7 +150,7 @@ def _score_pairwise(
             larger_is_better=metric not in smaller_is_better,
             alpha=alpha,
             missing_counts_as=worst_value(
-                scores[metric], metric, smaller_is_better=smaller_is_better
+                scores[metric], metric, smaller_is_better=smaller_is_better, worst=worst
             ),
         )
         for metric in metrics

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+AREAS = ("truth_voxels", "answer_voxels")
+"""Rows of a case's scores that are no metric: the sizes by which `min_area_px` keeps a label."""
+
 
 def noc(ious: Sequence[float], q: float, *, max_clicks: int = 20) -> int:
     """Return the number of the first click that reaches an IoU of `q`, else `max_clicks`.

@@ -2,44 +2,64 @@
 
 The columns and their order are those of the reference evaluation (CVPR 2025), for any metrics and
 any number of interactions: times, then AUC, final and per-interaction means over the labels. The
-case's name carries `.npz` there, so it does here.
+case's name carries `.npz` there, so it does here. After them stands what a protocol's `series.noc`
+asks for.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segarena.files import whole
+from segarena.errors import EngineError
+from segarena.files import read_lines, whole
+from segarena.score.metrics import METRICS
+from segarena.score.noc import AREAS, failed, large_enough, noc
 
 Scores = dict[str, dict[int, list[float]]]
 Row = dict[str, Any]
 
 
 def read_scores(path: str | Path) -> Scores:
-    """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label."""
+    """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label.
+
+    Raises EngineError where lines are missing: half a table must not become a score.
+    """
     scores: Scores = {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            series = scores.setdefault(line["metric"], {})
-            series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
+    for line in csv.DictReader(read_lines(path)):
+        series = scores.setdefault(line["metric"], {})
+        series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
+    if len({tuple((k, len(v)) for k, v in series.items()) for series in scores.values()}) != 1:
+        raise EngineError(f"{path}: lines are missing; delete it and run again")
     return scores
 
 
-def row(case: str, scores: Scores, seconds: list[float], values: dict[str, Any]) -> Row:
+def row(
+    case: str,
+    scores: Scores,
+    seconds: list[float],
+    values: dict[str, Any],
+    *,
+    asked: Sequence[bool] | None = None,
+) -> Row:
     """Return a case's row: means over labels, AUC, final value, running times in seconds.
 
-    values: the protocol's metrics, series and time. Where the case took longer than the protocol
-    allows and `on_overtime` is zero, all its scores are 0, as the challenge's rules say.
+    values: the protocol's metrics, series and time. asked: whether each interaction was asked for;
+    all were, unless given. Where the case took longer than the protocol allows and `on_overtime` is
+    zero, all its scores are 0, as the challenge's rules say; or infinite, where less is better.
     """
+    if len(seconds) != len(next(iter(scores.values()))):
+        raise EngineError(f"{case}: interactions are missing in its scores; delete them, run again")
     means = {_column(metric): _means(scores, metric) for metric in values["metrics"]}
     labels = len(next(iter(next(iter(scores.values())).values())))
     bound = values["time"]["seconds_per_label"] * labels
     time = values["time"]
     per_case = time.get("per", "case") == "case"  # per call, an answer that is late has failed
     if per_case and time["on_overtime"] == "zero" and sum(seconds) > bound:
-        means = {name: np.zeros_like(series) for name, series in means.items()}
+        scores = {name: _worst(series, name, values["metrics"]) for name, series in scores.items()}
+        means = {_column(metric): _means(scores, metric) for metric in values["metrics"]}
     first = values["series"]["auc_from"] - 1
     numbered = range(1, len(seconds) + 1)
     return {
@@ -51,6 +71,7 @@ def row(case: str, scores: Scores, seconds: list[float], values: dict[str, Any])
         **{f"{name}_{k}": float(series[k - 1]) for name, series in means.items() for k in numbered},
         "num_class": labels,
         "runtime_upperbound": bound,
+        **_noc_columns(scores, seconds, values, asked or [True] * len(seconds)),
     }
 
 
@@ -62,6 +83,60 @@ def write_table(path: str | Path, rows: list[Row]) -> None:
         table.writerows(rows)
 
 
+def _noc_columns(
+    scores: Scores, seconds: list[float], values: dict[str, Any], asked: Sequence[bool]
+) -> Row:
+    """Return NoC@q, NoF@q and seconds per click, and the means over labels that are large enough.
+
+    NoC@q is the mean over labels, NoF@q the share of labels that never reach q.
+    """
+    wanted = values["series"].get("noc")
+    if wanted is None:
+        return {}
+    name = next(_column(metric) for metric in values["metrics"] if metric["name"] == "IoU")
+    series = list(zip(*(scores[name][k] for k in sorted(scores[name])), strict=True))
+    clicks = len(seconds)
+    played = [second for second, was in zip(seconds, asked, strict=True) if was]
+    columns: Row = {
+        f"NoC@{100 * q:g}": float(np.mean([noc(s, q, max_clicks=clicks) for s in series]))
+        for q in wanted["at"]
+    }
+    columns |= {
+        f"NoF@{100 * q:g}": float(np.mean([failed(s, q, max_clicks=clicks) for s in series]))
+        for q in wanted["at"]
+    }
+    columns["SecondsPerClick"] = float(np.mean(played)) if played else 0.0
+    if "min_area_px" in wanted:
+        columns |= _large_columns(scores, values, wanted["min_area_px"])
+    return columns
+
+
+def _large_columns(scores: Scores, values: dict[str, Any], min_area: int) -> Row:
+    """Return each metric's last mean over the labels that a fork's filter keeps, and their number.
+
+    Empty where it keeps none.
+    """
+    truth, answer = (scores[name][max(scores[name])] for name in AREAS)
+    kept = [
+        large_enough(int(t), int(a), min_area=min_area) for t, a in zip(truth, answer, strict=True)
+    ]
+    columns: Row = {f"Kept_min{min_area}": sum(kept)}
+    for metric in values["metrics"]:
+        last = scores[_column(metric)][max(scores[_column(metric)])]
+        chosen = [value for value, keep in zip(last, kept, strict=True) if keep]
+        columns[f"{_column(metric)}_Final_min{min_area}"] = np.mean(chosen) if chosen else ""
+    return columns
+
+
+def _worst(
+    series: dict[int, list[float]], name: str, metrics: list[dict[str, Any]]
+) -> dict[int, list[float]]:
+    """Return a metric's series as of answers that do not count."""
+    known = {_column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
+    value = 0.0 if known.get(name, True) else float("inf")
+    return {k: [value] * len(labels) for k, labels in series.items()}
+
+
 def _column(metric: dict[str, Any]) -> str:
     return metric.get("as", metric["name"])
 
@@ -70,7 +145,8 @@ def _means(scores: Scores, metric: dict[str, Any]) -> np.ndarray:
     series = _mean_series(scores, _column(metric))
     gate = metric.get("zero_unless")
     if gate:
-        series = np.where(_mean_series(scores, gate["metric"]) > gate["above"], series, 0.0)
+        worst = 0.0 if METRICS[metric["name"]].larger_is_better else np.inf
+        series = np.where(_mean_series(scores, gate["metric"]) > gate["above"], series, worst)
     return series
 
 

@@ -96,8 +96,8 @@ def ready(source: Path, *, runtime: str, base_image: str) -> Image:
     runtime auto takes a container wherever it can; a folder falls back to a plain process, and a
     line on stderr says so. Raises SubmissionError or EngineError.
     """
-    if runtime == "process":
-        return runner("process").ready(source)
+    if runtime in {"apptainer", "process"}:
+        return runner(runtime).ready(source)
     from segarena.predict.runners.docker import DockerRunner
 
     if runtime == "docker" or source.is_file():
@@ -128,8 +128,12 @@ def runner(name: str) -> Runner:
         from segarena.predict.runners.docker import DockerRunner
 
         return DockerRunner()
+    if name == "apptainer":
+        from segarena.predict.runners.apptainer import ApptainerRunner
+
+        return ApptainerRunner()
     if name == "process":
         from segarena.predict.runners.process import ProcessRunner
 
         return ProcessRunner()
-    raise ConfigError(f"runtime: no runner {name!r}; known: docker, process")
+    raise ConfigError(f"runtime: no runner {name!r}; known: docker, apptainer, process")

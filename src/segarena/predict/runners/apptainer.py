@@ -26,7 +26,7 @@ from segarena.files import whole
 from segarena.predict import gpu
 from segarena.predict.image import image_of_archive, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome
-from segarena.predict.runners.watch import excess, gib, use
+from segarena.predict.runners.watch import excess, readable, use
 
 IMAGES = Path(".snakemake/segarena/apptainer")
 WORKSPACE = "/workspace"
@@ -220,10 +220,10 @@ class _Watch:
         if len(family) > self.limits.processes:
             return f"more than {self.limits.processes:,} processes"
         if self.log.stat().st_size > self.limits.printed_bytes:
-            return f"more than {gib(self.limits.printed_bytes)} printed"
+            return f"more than {readable(self.limits.printed_bytes)} printed"
         most = self.limits.tmp_bytes
         if use(self.work, most_files=_MOST_TMP_FILES, most_bytes=most)[1] > most:
-            return f"more than {gib(most)} in /tmp"
+            return f"more than {readable(most)} in /tmp"
         return excess(self.outputs, self.limits)
 
 

@@ -43,6 +43,7 @@ LOAD_SECONDS = 3600
 _FASTEST_LOOK, _SLOWEST_LOOK = 0.05, 0.25
 _SECONDS_BETWEEN_DISK_LOOKS = 2.0
 _MOST_VOLUME_FILES = 100_000
+_CLEARING_SECONDS, _CLEARING_BYTES = 60, 256 << 20
 
 # What the engine says when the image, not the engine, is why a container does not start.
 _IMAGE_CANNOT_START = (
@@ -94,6 +95,7 @@ class DockerRunner:
                 written = self._written(container, mounts)
                 if os.geteuid() != 0:
                     self._make_readable(container, outputs)
+                    self._clear_foreign(image, outputs)
         return Outcome(
             exit_code=state["ExitCode"],
             seconds=seconds,
@@ -266,6 +268,46 @@ class DockerRunner:
                         path.unlink()
                         with path.open("xb") as copy:
                             shutil.copyfileobj(content, copy)
+
+    def _clear_foreign(self, image: Image, outputs: Path) -> None:
+        """Remove folders that belong to the container's root, which a plain user cannot.
+
+        They are removed as they were made, in a container: with the image's own `rm`, which sees
+        nothing but the outputs. A folder is never an answer, so nothing is lost.
+        """
+        with os.scandir(outputs) as entries:
+            folders = [
+                f"{WORKSPACE}/outputs/{entry.name}"
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False)
+                and entry.stat(follow_symlinks=False).st_uid != os.geteuid()
+            ]
+        if not folders:
+            return
+        created = self.engine.create_container(
+            image["image_id"],
+            entrypoint=["rm", "-rf", "--"],
+            command=folders,
+            user="0",
+            host_config=self.engine.create_host_config(
+                mounts=[_bind(outputs, f"{WORKSPACE}/outputs", read_only=False)],
+                network_mode="none",
+                cap_drop=["ALL"],
+                cap_add=["DAC_OVERRIDE"],
+                security_opt=["no-new-privileges:true"],
+                mem_limit=_CLEARING_BYTES,
+                pids_limit=16,
+            ),
+            network_disabled=True,
+            use_config_proxy=False,
+            labels={LABEL: str(Path.cwd())},
+        )
+        with (
+            self._removed(created["Id"]),
+            contextlib.suppress(docker.errors.APIError, requests.exceptions.RequestException),
+        ):
+            self.engine.start(created["Id"])
+            self.engine.wait(created["Id"], timeout=_CLEARING_SECONDS)
 
     @contextlib.contextmanager
     def _removed(self, container: str) -> Iterator[None]:

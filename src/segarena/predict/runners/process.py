@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from segarena.errors import EngineError, SubmissionError
+from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Outcome
 from segarena.provenance import folder_digest
 
@@ -34,6 +35,7 @@ class ProcessRunner:
             "OUTPUTS": str(outputs),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": ",".join(gpu.assigned()),
         }
         started = time.monotonic()
         with log.open("wb") as printed:

@@ -1,0 +1,260 @@
+"""Writing the archive: the same run gives the same bytes.
+
+Nothing in it is of the day on which it was made: its dates are those of the run's records, its
+members are sorted and dated 1980. What is compressed already is stored as it is. The truth never
+lies in the archive; it gets an archive of its own, and only when it is asked for, with the pictures
+that show it.
+"""
+
+import hashlib
+import json
+import platform
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import segarena
+from segarena.archive import contents
+from segarena.config import Config
+from segarena.errors import ConfigError
+from segarena.files import read_json, whole
+from segarena.provenance import file_digest
+
+Members = dict[str, Path | bytes]
+
+SOFTWARE = (
+    "connected-components-3d",
+    "nibabel",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "rocrate",
+    "scikit-image",
+    "scipy",
+    "snakemake",
+)
+PROJECT = (
+    "CITATION.cff",
+    "LICENSE",
+    "README.md",
+    "Snakefile",
+    "envs",
+    "profiles/default",
+    "pyproject.toml",
+    "requirements.lock",
+    "src/segarena",
+    "workflow",
+)
+STORED = {".npz", ".png", ".webp", ".parquet", ".gz"}
+SHOWS_TRUTH, SHOWS_ANSWERS = "cases", "answers"
+"""Folders of a report (results/report/PROTOCOL/) whose pictures draw the truth, or the answers."""
+
+
+def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) -> dict[str, Any]:
+    """Return all that the archive says beyond what lies under results/.
+
+    code: the digest of each script with the modules behind it.
+    """
+    return {
+        **arena.archive,
+        "config": dict(config),
+        "protocols": arena.protocols,
+        "cases": {name: {"groups": case.described} for name, case in arena.cases.items()},
+        "submissions": {name: {"name": arena.display_names[name]} for name in arena.submissions},
+        "code": code,
+    }
+
+
+def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -> Path:
+    """Write NAME-DATE.zip beside `receipt` and its sha256 into it; return the archive's path.
+
+    project: the folder of the Snakefile. results: the folder of a finished run. values: see
+    `values_of`. Raises ConfigError where a file of the run is missing.
+    """
+    facts = _facts(results, values)
+    members = _project(project) | _said(values) | _results(results, facts, values["protocols"])
+    members[contents.FACTS] = _json(facts)
+    stem = f"{values['name']}-{facts['ended'][:10]}"
+    archives = [receipt.with_name(f"{stem}.zip")]
+    _write_crate(archives[0], members, facts)
+    if values["truth"]:
+        archives.append(receipt.with_name(f"{stem}-truth.zip"))
+        _write_zip(archives[1], _with_sums(_truth(results, values)))
+    with whole(receipt) as aside:
+        aside.write_text("".join(f"{file_digest(path)}  {path.name}\n" for path in archives))
+    return archives[0]
+
+
+def _facts(results: Path, values: dict[str, Any]) -> contents.Facts:
+    protocols, answers = values["protocols"], values["answers"]
+    listed = {"submissions": values["submissions"], "cases": values["cases"], "answers": answers}
+    files = [
+        results / "predict" / p / s / c / f"{k}.json"
+        for p, s, c in contents.played(listed, protocols)
+        for k in contents.interactions(protocols[p])
+    ]
+    _all_there(files)
+    records = [read_json(path) for path in files]
+    times = [record["ended"] for record in records]
+    return {
+        "format": contents.FORMAT,
+        "name": values["name"],
+        "license": values["license"],
+        "started": min(times),
+        "ended": max(times),
+        "answers": answers,
+        "protocols": {name: protocol["version"] for name, protocol in protocols.items()},
+        "cases": {
+            case: about
+            | {
+                "image_sha256": file_digest(results / "prepare" / f"{case}.image.npz"),
+                "truth_sha256": file_digest(results / "prepare" / f"{case}.truth.npz"),
+            }
+            for case, about in values["cases"].items()
+        },
+        "submissions": {
+            name: about | _identity(read_json(results / "predict" / name / "image.json"))
+            for name, about in values["submissions"].items()
+        },
+        "code": values["code"],
+        "software": _software(),
+        "hardware": _hardware(records),
+    }
+
+
+def _identity(image: dict[str, Any]) -> dict[str, Any]:
+    return {key: image.get(key) for key in ("sha256", "image_id", "runtime")}
+
+
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version(), "segarena": segarena.__version__}
+    for name in SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _hardware(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each machine that answered, as its records describe it."""
+    keys = ("host", "gpu", "gpus", "cpu", "engine", "runtime")
+    found = {json.dumps({key: record[key] for key in keys if key in record}) for record in records}
+    return [json.loads(text) for text in sorted(found)]
+
+
+def _project(project: Path) -> Members:
+    files: list[Path] = []
+    for part in PROJECT:
+        path = project / part
+        files += contents.files_under(path) if path.is_dir() else [path]
+    return {
+        path.relative_to(project).as_posix(): path
+        for path in files
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+def _said(values: dict[str, Any]) -> Members:
+    config = values["config"]
+    members: Members = {contents.CONFIG: _yaml(config)}
+    for name, protocol in values["protocols"].items():
+        members[contents.protocol_file(name)] = _yaml(protocol)
+    for kind, path in config.get("sheets", {}).items():
+        members[f"sheets/{kind}.tsv"] = Path(path)
+    return members
+
+
+def _results(results: Path, facts: contents.Facts, protocols: dict[str, Any]) -> Members:
+    names = contents.result_files(facts, protocols)
+    for protocol in protocols:
+        names += contents.table_files(protocol, results)
+        names += _report(results, protocol, facts["answers"])
+    members: Members = {name: results / name.removeprefix("results/") for name in names}
+    _all_there([path for path in members.values() if isinstance(path, Path)])
+    return members
+
+
+def _report(results: Path, protocol: str, answers: str) -> list[str]:
+    folder = results / "report" / protocol
+    hidden = {SHOWS_TRUTH} | ({SHOWS_ANSWERS} if answers == "none" else set())
+    return [
+        f"results/{path.relative_to(results).as_posix()}"
+        for path in contents.files_under(folder)
+        if path.relative_to(folder).parts[0] not in hidden
+    ]
+
+
+def _truth(results: Path, values: dict[str, Any]) -> Members:
+    files = [results / "prepare" / f"{case}.truth.npz" for case in values["cases"]]
+    for protocol in values["protocols"]:
+        folder = results / "report" / protocol / SHOWS_TRUTH
+        files += contents.files_under(folder)
+    return {f"results/{path.relative_to(results).as_posix()}": path for path in files}
+
+
+def _all_there(paths: list[Path]) -> None:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise ConfigError(
+            f"{missing[0]}: not there, nor are {len(missing) - 1} others: run `snakemake` to the "
+            "end before it is archived"
+        )
+
+
+def _write_crate(path: Path, members: Members, facts: contents.Facts) -> None:
+    from segarena.archive.crate import describe  # rocrate takes a second to load
+
+    digests = {name: _digest(member) for name, member in sorted(members.items())}
+    described = _json_text(describe(facts, digests, _sizes(members)))
+    _write_zip(path, _with_sums(members | {contents.CRATE: described}, digests))
+
+
+def _with_sums(members: Members, digests: dict[str, str] | None = None) -> Members:
+    digests = digests or {}
+    lines = (f"{digests.get(n) or _digest(m)}  {n}\n" for n, m in sorted(members.items()))
+    return members | {contents.SUMS: "".join(lines).encode()}
+
+
+def _write_zip(path: Path, members: Members) -> None:
+    folders = {f"{parent}/" for name in members for parent in Path(name).parents if parent.name}
+    with whole(path) as aside, zipfile.ZipFile(aside, "w") as archive:
+        for name, member in sorted([*members.items(), *((folder, b"") for folder in folders)]):
+            info = zipfile.ZipInfo(name)  # dated 1980
+            info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
+            info.create_system = 3
+            stored = name.endswith("/") or Path(name).suffix in STORED
+            info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+            archive.writestr(info, _bytes(member), compresslevel=None if stored else 6)
+
+
+def _bytes(member: Path | bytes) -> bytes:
+    return member if isinstance(member, bytes) else member.read_bytes()
+
+
+def _digest(member: Path | bytes) -> str:
+    return hashlib.sha256(_bytes(member)).hexdigest()
+
+
+def _sizes(members: Members) -> dict[str, int]:
+    return {
+        name: len(member) if isinstance(member, bytes) else member.stat().st_size
+        for name, member in members.items()
+    }
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _json_text(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _yaml(value: Any) -> bytes:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode()

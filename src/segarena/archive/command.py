@@ -1,0 +1,148 @@
+"""`segarena verify`, `export`, `diff` and `rerun`: what one does with a finished run."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+SHOWN = 20
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the sub-commands that work on archives and finished runs."""
+    verify = subparsers.add_parser(
+        "verify",
+        help="check an archive",
+        description="Check an archive's checksums, schemas and inner agreement; with the truth, "
+        "make every score and prompt anew and compare exactly. Ends with 0 only if all holds.",
+    )
+    verify.add_argument("archive", type=Path, metavar="ARCHIVE.zip")
+    verify.add_argument(
+        "--truth", type=Path, metavar="DIR", help="folder with CASE.truth.npz and CASE.image.npz"
+    )
+    verify.set_defaults(run=run_verify)
+    export = subparsers.add_parser(
+        "export",
+        help="write an answer as NIfTI",
+        description="Write an answer as NIfTI in the grid, affine and label ids of its case.",
+    )
+    export.add_argument("submission", metavar="TEAM")
+    export.add_argument("case", metavar="CASE")
+    export.add_argument("--interaction", type=int, metavar="K", help="the last one if left out")
+    export.add_argument("--protocol", metavar="NAME", help="needed where several were played")
+    export.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    export.add_argument("--out", type=Path, default=Path(), metavar="DIR")
+    export.set_defaults(run=run_export)
+    diff = subparsers.add_parser(
+        "diff",
+        help="compare two runs",
+        description="Say which numbers differ between two runs, and why. Ends with 1 if any does.",
+    )
+    for name in ("A", "B"):
+        diff.add_argument(
+            name.lower(), type=Path, metavar=name, help="an archive or a run's folder"
+        )
+    diff.set_defaults(run=run_diff)
+    rerun = subparsers.add_parser(
+        "rerun",
+        help="play an archived run again",
+        description="Play an archived run again and say which prompts, answers and scores differ "
+        "from the archived ones. Ends with 0 only if none does.",
+    )
+    rerun.add_argument("archive", type=Path, metavar="ARCHIVE.zip")
+    rerun.add_argument("--submissions", type=Path, required=True, metavar="DIR")
+    rerun.add_argument(
+        "--cases", type=Path, required=True, metavar="DIR", help="folder with images/ and labels/"
+    )
+    rerun.add_argument("--out", type=Path, default=Path("rerun"), metavar="DIR")
+    rerun.add_argument("--cores", type=int, default=1, metavar="N")
+    rerun.set_defaults(run=run_rerun)
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Run `segarena verify` and return its exit code."""
+    from segarena.archive.verify import verify
+
+    found = verify(arguments.archive, truth=arguments.truth)
+    for what, count in found.checked.items():
+        print(f"checked: {what}: {count}")
+    _show("not checked", _grouped(found.unchecked))
+    _show("WRONG", found.wrong)
+    print(f"{arguments.archive}: " + ("NOT VALID" if found.wrong else "all that was checked holds"))
+    return 1 if found.wrong else 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Run `segarena export` and return its exit code."""
+    from segarena.archive.export import export
+
+    path = export(
+        arguments.results,
+        arguments.submission,
+        arguments.case,
+        out=arguments.out,
+        protocol=arguments.protocol,
+        interaction=arguments.interaction,
+    )
+    print(path)
+    return 0
+
+
+def run_diff(arguments: argparse.Namespace) -> int:
+    """Run `segarena diff` and return its exit code."""
+    from segarena.archive.diff import compare, opened
+
+    with opened(arguments.a) as one, opened(arguments.b) as other:
+        return _tell(compare(one, other), [])
+
+
+def run_rerun(arguments: argparse.Namespace) -> int:
+    """Run `segarena rerun` and return its exit code."""
+    from segarena.archive.rerun import differences, play, set_up
+
+    notes = set_up(
+        arguments.archive,
+        submissions=arguments.submissions,
+        cases=arguments.cases,
+        out=arguments.out,
+    )
+    _show("not as archived", notes)
+    play(arguments.out, cores=arguments.cores)
+    return _tell(*differences(arguments.archive, arguments.out))
+
+
+def _tell(difference: Any, parted: list[str]) -> int:
+    _show("differs", difference.facts)
+    _show("alone", difference.alone)
+    _show("parted", parted)
+    changes = difference.changes
+    _show(
+        "changed",
+        [
+            f"{c.protocol}/{c.submission}/{c.case} interaction {c.interaction} label {c.label} "
+            f"{c.metric}: {c.before} -> {c.after} ({c.why})"
+            for c in changes
+        ],
+    )
+    print(f"{len(changes)} of {difference.compared} scores differ")
+    return 1 if changes or difference.alone or parted else 0
+
+
+def _grouped(lines: list[str]) -> list[str]:
+    """Return each reason once, with its first place and how many more it concerns."""
+    reasons: dict[str, list[str]] = {}
+    for line in lines:
+        place, _, reason = line.partition(": ")
+        reasons.setdefault(reason, []).append(place)
+    return [
+        f"{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {reason}"
+        for reason, places in reasons.items()
+    ]
+
+
+def _show(title: str, lines: Iterable[str]) -> None:
+    lines = list(lines)
+    for line in lines[:SHOWN]:
+        print(f"{title}: {line}")
+    if len(lines) > SHOWN:
+        print(f"{title}: {len(lines) - SHOWN} more")

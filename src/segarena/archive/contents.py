@@ -1,0 +1,88 @@
+"""What lies in an archive, and where: one list for those who write it and those who check it.
+
+An archive is a project that could be run again: the code, the config and the protocols lie where
+they lie in a project, and the results under results/. Two files say what that is: run.json, the
+facts of the run, and sha256sums.txt, the digest of every other file.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from segarena.protocol import Protocol, read_yaml, steps, validate
+
+Facts = dict[str, Any]
+
+FORMAT = 1
+FACTS = "run.json"
+SUMS = "sha256sums.txt"
+CRATE = "ro-crate-metadata.json"
+CONFIG = "config/config.yaml"
+
+
+def protocol_file(name: str) -> str:
+    """Return where a protocol lies."""
+    return f"config/protocols/{name}.yaml"
+
+
+def read_facts(folder: Path) -> Facts:
+    """Return the facts of an archive's folder; raises ConfigError where they break the schema."""
+    path = folder / FACTS
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    validate(facts, "archive", FACTS)
+    return facts
+
+
+def read_protocols(folder: Path, facts: Facts) -> dict[str, Protocol]:
+    """Return the archived protocols by name; raises ConfigError where one breaks the schema."""
+    protocols = {}
+    for name in facts["protocols"]:
+        protocol = read_yaml(folder / protocol_file(name))
+        validate(protocol, "protocol", protocol_file(name))
+        protocols[name] = protocol
+    return protocols
+
+
+def interactions(protocol: Protocol) -> range:
+    """Return the numbers of a protocol's interactions, from 1."""
+    return range(1, len(steps(protocol)) + 1)
+
+
+def answered(protocol: Protocol, answers: str) -> list[int]:
+    """Return the interactions whose answers are archived; answers: none, final or all."""
+    numbers = list(interactions(protocol))
+    return {"none": [], "final": numbers[-1:], "all": numbers}[answers]
+
+
+def played(facts: Facts, protocols: dict[str, Protocol]) -> list[tuple[str, str, str]]:
+    """Return every (protocol, submission, case)."""
+    return [(p, s, c) for p in protocols for s in facts["submissions"] for c in facts["cases"]]
+
+
+def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
+    """Return every file under results/ whose name follows from the facts; rank and report apart."""
+    files = ["prepare/cases.tsv"]
+    files += [f"prepare/{case}.json" for case in facts["cases"]]
+    files += [f"predict/{submission}/image.json" for submission in facts["submissions"]]
+    for protocol in protocols:
+        for submission in facts["submissions"]:
+            files.append(f"score/{protocol}/{submission}_metrics.csv")
+    for name, submission, case in played(facts, protocols):
+        place = f"{name}/{submission}/{case}"
+        files.append(f"score/{place}.csv")
+        for k in interactions(protocols[name]):
+            files += [f"prompt/{place}/{k}.json", f"predict/{place}/{k}.json"]
+        for k in answered(protocols[name], facts["answers"]):
+            files.append(f"predict/{place}/{k}.npz")
+    return [f"results/{file}" for file in files]
+
+
+def table_files(protocol: str, results: Path) -> list[str]:
+    """Return the files of a protocol's ranking, as they lie under `results`."""
+    found = files_under(results / "rank" / protocol)
+    return [f"results/{path.relative_to(results).as_posix()}" for path in found]
+
+
+def files_under(folder: Path) -> list[Path]:
+    """Return every file under a folder, sorted, but the hidden ones (Snakemake's marks)."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))

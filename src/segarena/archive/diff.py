@@ -1,0 +1,243 @@
+"""Two runs side by side: which numbers changed, and why.
+
+A run is an archive or the folder of a run. The reason is looked for along the way that a number
+takes: the first thing in a session that differs, a prompt or an answer, says which stage to blame,
+and what is known of that stage in both runs (code, protocol, submission, case, seed) says why.
+"""
+
+import contextlib
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segarena.archive import contents
+from segarena.archive.opened import unpacked
+from segarena.errors import ConfigError
+from segarena.files import read_json
+from segarena.protocol import read_yaml
+from segarena.provenance import file_digest
+
+Session = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is to be compared; what a run's folder does not say is empty.
+
+    scores: value by interaction, label and metric, as text, of each session. protocols: what is
+    known of each, and its version.
+    """
+
+    sessions: dict[Session, Path]
+    results: Path
+    submissions: dict[str, Any]
+    cases: dict[str, Any]
+    protocols: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
+    software: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number that is not the same in both runs."""
+
+    protocol: str
+    submission: str
+    case: str
+    interaction: str
+    label: str
+    metric: str
+    before: str
+    after: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs: facts of the runs, sessions that only one of them has, and numbers."""
+
+    facts: list[str]
+    alone: list[str]
+    changes: list[Change]
+    compared: int
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Run]:
+    """Yield a run: an archive, or a run's folder (the one that holds results/, or results/ itself).
+
+    Raises ConfigError where it is neither.
+    """
+    if path.is_file():
+        with unpacked(path) as folder:
+            yield _of_archive(folder)
+        return
+    results = path / "results" if (path / "results").is_dir() else path
+    if not (results / "score").is_dir():
+        raise ConfigError(f"{path}: neither an archive nor the folder of a run (no results/score)")
+    yield _of_folder(results)
+
+
+def compare(one: Run, other: Run) -> Difference:
+    """Return what differs between two runs."""
+    changes = []
+    compared = 0
+    both = [session for session in one.sessions if session in other.sessions]
+    for session in both:
+        before, after = _scores(one.sessions[session]), _scores(other.sessions[session])
+        why = ""
+        for key in [*before, *(key for key in after if key not in before)]:
+            compared += 1
+            if before.get(key) != after.get(key):
+                why = why or _reason(one, other, session)
+                numbers = before.get(key, "absent"), after.get(key, "absent")
+                changes.append(Change(*session, *key, *numbers, why))
+    return Difference(_facts(one, other), _alone(one, other), changes, compared)
+
+
+def played_differently(one: Run, other: Run) -> list[str]:
+    """Return each session, interaction and kind (prompt, answer) where two runs part, one a line.
+
+    Only the first difference of a session is told: what follows follows from it.
+    """
+    lines = []
+    for session in one.sessions:
+        if session in other.sessions and (parted := _first_difference(one, other, session)):
+            lines.append(f"{'/'.join(session)}: the {parted[0]} at interaction {parted[1]} differs")
+    return lines
+
+
+def _of_archive(folder: Path) -> Run:
+    facts = contents.read_facts(folder)
+    protocols = {
+        name: read_yaml(folder / contents.protocol_file(name)) for name in facts["protocols"]
+    }
+    results = folder / "results"
+    return Run(
+        sessions=_sessions(results),
+        results=results,
+        submissions=facts["submissions"],
+        cases=facts["cases"],
+        protocols=protocols,
+        code=facts["code"],
+        software=facts["software"],
+    )
+
+
+def _of_folder(results: Path) -> Run:
+    sessions = _sessions(results)
+    submissions = {
+        path.parent.name: read_json(path) for path in sorted(results.glob("predict/*/image.json"))
+    }
+    cases = {
+        case: {
+            f"{kind}_sha256": file_digest(results / "prepare" / f"{case}.{kind}.npz")
+            for kind in ("image", "truth")
+        }
+        for case in sorted({case for _, _, case in sessions})
+    }
+    protocols = {}
+    for (protocol, submission, case), _ in sessions.items():
+        if protocol not in protocols:
+            said = read_json(results / "prompt" / protocol / submission / case / "1.json")
+            protocols[protocol] = {"version": said["version"], "seed": said["seed"]}
+    return Run(sessions, results, submissions, cases, protocols)
+
+
+def _sessions(results: Path) -> dict[Session, Path]:
+    return {
+        (path.parts[-3], path.parts[-2], path.stem): path
+        for path in sorted(results.glob("score/*/*/*.csv"))
+    }
+
+
+def _scores(path: Path) -> dict[tuple[str, str, str], str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            (row["interaction"], row["label"], row["metric"]): row["value"]
+            for row in csv.DictReader(file)
+        }
+
+
+def _facts(one: Run, other: Run) -> list[str]:
+    lines = []
+    for kind in ("protocols", "submissions", "cases", "code", "software"):
+        before, after = getattr(one, kind), getattr(other, kind)
+        for name in before:
+            if name in after:
+                changed = _changed(before[name], after[name])
+                if changed:
+                    lines.append(f"{kind.removesuffix('s')} {name}: {changed}")
+    return lines
+
+
+def _changed(before: Any, after: Any) -> str:
+    """Return which of two facts' keys differ; only keys that both know count."""
+    if not isinstance(before, dict):
+        return "" if before == after else f"{before} -> {after}"
+    keys = [key for key in before if key in after and before[key] != after[key]]
+    return ", ".join(
+        key
+        if isinstance(before[key], dict | list)
+        else f"{key} {_short(before[key])} -> {_short(after[key])}"
+        for key in keys
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else f"{text[:12]}…"
+
+
+def _alone(one: Run, other: Run) -> list[str]:
+    first = [f"{'/'.join(s)}: only in the first" for s in one.sessions if s not in other.sessions]
+    second = [f"{'/'.join(s)}: only in the second" for s in other.sessions if s not in one.sessions]
+    return first + second
+
+
+def _first_difference(one: Run, other: Run, session: Session) -> tuple[str, int] | None:
+    """Return where a session parts first: its prompt or its answer, and the interaction."""
+    place = Path(*session)
+    numbers = sorted(int(path.stem) for path in (one.results / "prompt" / place).glob("*.json"))
+    for k in numbers:
+        for kind, stage, keys in (
+            ("prompt", "prompt", None),
+            ("answer", "predict", "files_sha256"),
+        ):
+            pair = []
+            for run in (one, other):
+                path = run.results / stage / place / f"{k}.json"
+                content = read_json(path) if path.is_file() else {}
+                pair.append(content.get(keys) if keys else _said(content))
+            if pair[0] != pair[1]:
+                return kind, k
+    return None
+
+
+def _said(prompt: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user says, without the version and the seed that it follows from."""
+    return {key: value for key, value in prompt.items() if key not in ("version", "seed")}
+
+
+def _reason(one: Run, other: Run, session: Session) -> str:
+    protocol, submission, case = session
+    parted = _first_difference(one, other, session)
+    stage = parted[0] if parted else "score"
+    where = f"the {stage} at interaction {parted[1]} differs" if parted else "same answers"
+    known = {
+        "case": _changed(one.cases.get(case, {}), other.cases.get(case, {})),
+        "protocol": _changed(one.protocols.get(protocol, {}), other.protocols.get(protocol, {})),
+    }
+    if stage == "answer":
+        known["submission"] = _changed(
+            one.submissions.get(submission, {}), other.submissions.get(submission, {})
+        )
+    script = {"prompt": "prompt", "answer": "predict", "score": "score"}[stage]
+    if script in one.code and script in other.code:
+        known["code"] = _changed({script: one.code[script]}, {script: other.code[script]})
+    reasons = [f"{kind} ({what})" for kind, what in known.items() if what]
+    if not reasons and stage == "answer":
+        reasons = ["nothing known has changed: the submission may not be deterministic"]
+    return f"{where}: {'; '.join(reasons) or 'nothing known has changed'}"

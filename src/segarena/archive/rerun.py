@@ -1,0 +1,93 @@
+"""Playing an archived run again, with the same config, and telling what is not the same.
+
+The run is that of this SegArena, not of the code in the archive, which nobody has checked; where
+the two differ, the difference says so.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segarena.archive import contents
+from segarena.archive.diff import Difference, compare, opened, played_differently
+from segarena.archive.opened import unpacked
+from segarena.config import find_submissions
+from segarena.errors import ConfigError, EngineError
+from segarena.predict.image import digest
+from segarena.protocol import ROOT, read_yaml
+
+
+def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[str]:
+    """Make the folder `out` ready for a run as archived; return what is not as it was, one a line.
+
+    submissions: the folder of archives and folders. cases: a folder with images/ and labels/.
+    Raises ConfigError where a submission or a folder is missing.
+    """
+    for folder in (submissions, cases / "images", cases / "labels"):
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: no such folder")
+    out.mkdir(parents=True, exist_ok=True)
+    with unpacked(archive) as folder:
+        facts = contents.read_facts(folder)
+        protocols = contents.read_protocols(folder, facts)
+        config = read_yaml(folder / contents.CONFIG)
+        notes = _chosen(facts, submissions, out)
+        config["submissions"] = "submissions"
+        config["cases"] = {kind: str((cases / kind).resolve()) for kind in ("images", "labels")}
+        config["protocols"] = []
+        for name, protocol in protocols.items():
+            path = out / "protocols" / f"{name}.yaml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(yaml.safe_dump(protocol, sort_keys=False), encoding="utf-8")
+            config["protocols"].append(str(path.relative_to(out)))
+        config["sheets"] = _sheets(folder, out)
+        (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return notes
+
+
+def play(out: Path, *, cores: int) -> None:
+    """Run the workflow in a folder that `set_up` made; raises EngineError where it fails."""
+    command: list[Any] = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += ["--directory", out, "--configfile", out / "config.yaml", "--cores", cores]
+    command += ["--rerun-incomplete", "--quiet", "all"]
+    ended = subprocess.run([str(part) for part in command], check=False)
+    if ended.returncode:
+        raise EngineError(f"{out}: the run failed; see above, mend it, and start again")
+
+
+def differences(archive: Path, out: Path) -> tuple[Difference, list[str]]:
+    """Return what differs between the archived run and the one in `out`.
+
+    The second part is where sessions part first. Times are never the same and are not compared.
+    """
+    with opened(archive) as before, opened(out) as after:
+        return compare(before, after), played_differently(before, after)
+
+
+def _chosen(facts: contents.Facts, submissions: Path, out: Path) -> list[str]:
+    """Link the archived submissions into `out`; return which are not the archived ones."""
+    found = find_submissions(submissions)
+    missing = [name for name in facts["submissions"] if name not in found]
+    if missing:
+        raise ConfigError(f"{submissions}: no submission {', '.join(missing)}")
+    place = out / "submissions"
+    place.mkdir(exist_ok=True)
+    notes = []
+    for name, about in facts["submissions"].items():
+        link = place / found[name].name
+        link.unlink(missing_ok=True)
+        link.symlink_to(found[name].resolve())
+        if digest(found[name], out / "digests.json") != about["sha256"]:
+            notes.append(f"submission {name}: its sha256 is not the archived one")
+    return notes
+
+
+def _sheets(folder: Path, out: Path) -> dict[str, str]:
+    sheets = {}
+    for path in sorted((folder / "sheets").glob("*.tsv")):
+        (out / path.name).write_bytes(path.read_bytes())
+        sheets[path.stem] = path.name
+    return sheets

@@ -1,0 +1,488 @@
+"""Checking an archive: what it says against what follows from what it says.
+
+Each stage is made anew, by the same scripts that made it, from the stage before as it lies in the
+archive, and compared to the last digit: the tables from the scores, the ranking from the tables.
+With the truth, the scores and the prompts are made anew from the answers. What cannot be made anew
+is named, with the reason.
+"""
+
+import csv
+import importlib.util
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from segarena.archive import contents
+from segarena.archive.opened import sum_problems, unpacked
+from segarena.case import write_npz
+from segarena.errors import SegArenaError
+from segarena.files import read_json
+from segarena.protocol import ROOT, Protocol, read_yaml, steps, validate
+from segarena.provenance import code_digest, file_digest
+from segarena.score.metrics import column
+
+BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, SegArenaError, zipfile.BadZipFile)
+"""What reading a file that was tampered with may raise."""
+
+
+@dataclass
+class Findings:
+    """What was checked (how many of it), what did not hold, and what could not be checked."""
+
+    checked: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    def checks(self, what: str, problems: list[str], *, count: int = 1) -> None:
+        """Note that `what` was checked, and what was found."""
+        self.checked[what] = self.checked.get(what, 0) + count
+        self.wrong += problems
+
+
+@dataclass(frozen=True)
+class Archived:
+    """An unpacked archive."""
+
+    folder: Path
+    facts: contents.Facts
+    protocols: dict[str, Protocol]
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def played(self) -> Iterator[tuple[Protocol, str, str]]:
+        """Yield every (protocol, submission, case)."""
+        for name, submission, case in contents.played(self.facts, self.protocols):
+            yield self.protocols[name], submission, case
+
+    def file(self, stage: str, protocol: Protocol, submission: str, case: str, name: str) -> Path:
+        """Return a file of a session."""
+        return self.results / stage / protocol["name"] / submission / case / name
+
+
+def verify(archive: Path, *, truth: Path | None = None) -> Findings:
+    """Check an archive; truth: a folder with CASE.truth.npz and, for boxes, CASE.image.npz.
+
+    Raises ConfigError where the file cannot be opened as an archive at all.
+    """
+    found = Findings()
+    with unpacked(Path(archive)) as folder:
+        found.checks("checksums", sum_problems(folder), count=len(list(folder.rglob("*.*"))))
+        archived = _read(folder, found)
+        if archived is None:
+            found.unchecked.append("all but the checksums: see what is wrong above")
+            return found
+        _check_files(archived, found)
+        for check in (_check_crate, _check_sessions, _check_scores, _check_tables, _check_ranks):
+            _careful(check, archived, found)
+        _check_answers(archived, found)
+        _check_truth(archived, truth, found)
+        _note_code(archived, found)
+    return found
+
+
+def _careful(check: Callable[..., None], archived: Archived, found: Findings) -> None:
+    try:
+        check(archived, found)
+    except BROKEN as error:
+        what = check.__name__.removeprefix("_check_")
+        found.wrong.append(f"{what}: cannot be read: {' '.join(str(error).split())}")
+
+
+def _read(folder: Path, found: Findings) -> Archived | None:
+    try:
+        facts = contents.read_facts(folder)
+        protocols = contents.read_protocols(folder, facts)
+        config = read_yaml(folder / contents.CONFIG)
+        validate(config, "config", contents.CONFIG)
+    except BROKEN as error:
+        found.checks("schemas", str(error).splitlines())
+        return None
+    wrong = [
+        f"{contents.protocol_file(name)}: {protocol['name']} version {protocol['version']}, but "
+        f"{contents.FACTS} says {name} version {facts['protocols'][name]}"
+        for name, protocol in protocols.items()
+        if (protocol["name"], protocol["version"]) != (name, facts["protocols"][name])
+    ]
+    found.checks("schemas", wrong, count=2 + len(protocols))
+    return Archived(folder, facts, protocols)
+
+
+def _check_files(archived: Archived, found: Findings) -> None:
+    expected = contents.result_files(archived.facts, archived.protocols)
+    missing = [f"{name}: missing" for name in expected if not (archived.folder / name).is_file()]
+    kinds = ("prepare", "prompt", "predict", "score")
+    there = {
+        path.relative_to(archived.folder).as_posix()
+        for kind in kinds
+        for path in (archived.results / kind).rglob("*")
+        if path.is_file()
+    }
+    extra = [f"{name}: has no place in the archive" for name in sorted(there - set(expected))]
+    secret = [p for p in archived.folder.rglob("*.truth.*") if p.is_file()]
+    extra += [f"{path.name}: the truth does not lie in the archive" for path in secret]
+    found.checks("files", missing + extra, count=len(expected))
+
+
+def _check_crate(archived: Archived, found: Findings) -> None:
+    described = read_json(archived.folder / contents.CRATE)["@graph"]
+    problems = []
+    for entity in described:
+        name = entity["@id"]
+        path = archived.folder / name
+        if "sha256" not in entity or name.startswith("#"):
+            continue
+        if not path.is_file() or file_digest(path) != entity["sha256"]:
+            problems.append(f"{contents.CRATE}: {name} is not the file described")
+    found.checks("RO-Crate descriptions", problems, count=len(described))
+
+
+def _check_sessions(archived: Archived, found: Findings) -> None:
+    """Records and prompts belong where they lie, and each prompt says all that was said before."""
+    sessions = 0
+    problems = []
+    for protocol, submission, case in archived.played():
+        before: dict[str, Any] = {}
+        for k in contents.interactions(protocol):
+            said_json = archived.file("prompt", protocol, submission, case, f"{k}.json")
+            record_json = archived.file("predict", protocol, submission, case, f"{k}.json")
+            if not said_json.is_file() or not record_json.is_file():
+                continue  # told as missing
+            said, record = read_json(said_json), read_json(record_json)
+            place = f"{protocol['name']}/{submission}/{case}/{k}"
+            head = {
+                "case": case,
+                "protocol": protocol["name"],
+                "version": protocol["version"],
+                "interaction": k,
+            }
+            identity = {
+                key: archived.facts["submissions"][submission][key]
+                for key in ("sha256", "image_id")
+            }
+            expected_prompt = {
+                **head,
+                "prompt": steps(protocol)[k - 1]["prompt"],
+                "seed": protocol["seed"],
+            }
+            problems += _differs(f"prompt/{place}", said, expected_prompt)
+            problems += _differs(f"predict/{place}", record, head | identity)
+            if (record["status"] == "not_asked") == said["asked"]:
+                problems.append(
+                    f"predict/{place}: {record['status']}, but asked is {said['asked']}"
+                )
+            if not _continues(said, before):
+                problems.append(f"prompt/{place}: takes back what was said before")
+            before = said
+        sessions += 1
+    found.checks("sessions (records and prompts agree)", problems, count=sessions)
+
+
+def _differs(place: str, there: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    return [
+        f"{place}.json: {key} is {there.get(key)!r}, expected {value!r}"
+        for key, value in expected.items()
+        if there.get(key) != value
+    ]
+
+
+def _continues(said: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Return whether every list in `before` begins the same list in `said`."""
+    if before.get("boxes") is not None and said["boxes"] != before["boxes"]:
+        return False
+    pairs = zip(before.get("clicks_order", []), said["clicks_order"], strict=False)
+    if any(later[: len(earlier)] != earlier for earlier, later in pairs):
+        return False
+    return all(
+        later[kind][: len(points)] == points
+        for earlier, later in zip(before.get("clicks", []), said["clicks"], strict=False)
+        for kind, points in earlier.items()
+    )
+
+
+def _check_scores(archived: Archived, found: Findings) -> None:
+    """Each score table has the rows that protocol and case ask for, in their order."""
+    problems = []
+    count = 0
+    for protocol, submission, case in archived.played():
+        name = f"score/{protocol['name']}/{submission}/{case}.csv"
+        path = archived.results / name
+        if not path.is_file():
+            continue  # told as missing
+        labels = read_json(archived.results / f"prompt/{name[6:-4]}/1.json")["labels"]
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        expected = [["interaction", "label", "metric"]] + [
+            [str(k), str(label), column(metric)]
+            for k in contents.interactions(protocol)
+            for label in labels
+            for metric in protocol["metrics"]
+        ]
+        if [row[:3] for row in rows] != expected:
+            problems.append(f"results/{name}: rows missing, added or in another order")
+        for row in rows[1:]:
+            if len(row) != 4 or repr(float(row[3])) != row[3]:
+                problems.append(f"results/{name}: {','.join(row)} is no score as we write one")
+        count += 1
+    found.checks("score tables (rows)", problems, count=count)
+
+
+def _check_tables(archived: Archived, found: Findings) -> None:
+    script = _script("metrics")
+    for name, protocol in archived.protocols.items():
+        for submission in archived.facts["submissions"]:
+            cases = list(archived.facts["cases"])
+            scores = [str(archived.results / f"score/{name}/{submission}/{c}.csv") for c in cases]
+            records = [
+                str(archived.file("predict", protocol, submission, case, f"{k}.json"))
+                for case in cases
+                for k in contents.interactions(protocol)
+            ]
+            table = f"score/{name}/{submission}_metrics.csv"
+            with tempfile.TemporaryDirectory() as aside:
+                output = Path(aside, "table.csv")
+                script.main(scores, records, str(output), cases=cases, values=protocol)
+                problems = _compared(archived.results / table, output, f"results/{table}")
+            found.checks("team tables from scores and records", problems)
+
+
+def _check_ranks(archived: Archived, found: Findings) -> None:
+    script = _script("rank")
+    facts = archived.facts
+    for name, protocol in archived.protocols.items():
+        tables = [
+            str(archived.results / f"score/{name}/{submission}_metrics.csv")
+            for submission in facts["submissions"]
+        ]
+        with tempfile.TemporaryDirectory() as aside:
+            script.main(
+                tables,
+                Path(aside, "results", "rank", name),
+                names={key: about["name"] for key, about in facts["submissions"].items()},
+                groups={case: about["groups"] for case, about in facts["cases"].items()},
+                protocol=protocol,
+            )
+            made = contents.table_files(name, Path(aside, "results"))
+            there = contents.table_files(name, archived.results)
+            problems = [f"{file}: missing" for file in sorted(set(made) - set(there))]
+            problems += [f"{file}: not of a ranking" for file in sorted(set(there) - set(made))]
+            for file in sorted(set(made) & set(there)):
+                same = _same_csv if file.endswith(".csv") else _same_parquet
+                if not same(archived.folder / file, Path(aside, file)):
+                    problems.append(f"{file}: is not what the team tables give")
+        found.checks("rankings from team tables", problems)
+
+
+def _same_csv(one: Path, other: Path) -> bool:
+    """Return whether two tables are the same to the last digit, the versions of software aside."""
+    return _rows(one) == _rows(other)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    left_out = {i for i, key in enumerate(rows[0] if rows else []) if key == "software"}
+    return [[cell for i, cell in enumerate(row) if i not in left_out] for row in rows]
+
+
+def _same_parquet(one: Path, other: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    there, made = pq.read_table(one), pq.read_table(other)
+    if _facts_of(there) != _facts_of(made):
+        return False
+    if there.column_names != made.column_names or there.num_rows != made.num_rows:
+        return False
+    return there.to_pandas().equals(made.to_pandas())
+
+
+def _facts_of(table: Any) -> dict[str, str]:
+    written = json.loads((table.schema.metadata or {}).get(b"segarena", b"{}"))
+    return {key: value for key, value in written.items() if key != "software"}
+
+
+def _compared(there: Path, made: Path, name: str) -> list[str]:
+    if there.read_bytes() == made.read_bytes():
+        return []
+    lines = zip(there.read_text().splitlines(), made.read_text().splitlines(), strict=False)
+    number = next((i for i, (a, b) in enumerate(lines, start=1) if a != b), "at the end")
+    return [f"{name}: line {number} is not what its sources give"]
+
+
+def _check_answers(archived: Archived, found: Findings) -> None:
+    """Each answer is the one that its record speaks of, and fits its case."""
+    kind = archived.facts["answers"]
+    if kind != "all":
+        which = {"none": "no answers are", "final": "only the final answers are"}[kind]
+        found.unchecked.append(f"answers: {which} in the archive")
+    for protocol, submission, case in archived.played():
+        for k in contents.answered(protocol, kind):
+            path = archived.file("predict", protocol, submission, case, f"{k}.npz")
+            name = f"results/predict/{protocol['name']}/{submission}/{case}/{k}.npz"
+            problems = []
+            try:
+                about = read_json(archived.results / f"prepare/{case}.json")
+                record = read_json(path.with_suffix(".json"))
+                if file_digest(path) != record["files_sha256"][0]:
+                    problems.append(f"{name}: not the answer of its record")
+                _check_shape(path, tuple(about["shape"][:3]))
+            except BROKEN as error:
+                problems.append(f"{name}: {error}")
+            found.checks("answers are those of their records", problems)
+
+
+def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `segs` declares this shape and plain numbers; it is not unpacked."""
+    with zipfile.ZipFile(path) as archive, archive.open("segs.npy") as member:
+        version = npy.read_magic(member)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        found, _, dtype = read(member)
+    if found != shape or dtype.kind != "u":
+        raise ValueError(f"segs is {dtype} {found}, expected labels {shape}")
+
+
+def _check_truth(archived: Archived, truth: Path | None, found: Findings) -> None:
+    if truth is None:
+        found.unchecked.append("scores and prompts: no truth was given (--truth DIR)")
+        return
+    for case, about in archived.facts["cases"].items():
+        truth_npz, image_npz = truth / f"{case}.truth.npz", truth / f"{case}.image.npz"
+        if not truth_npz.is_file():
+            found.unchecked.append(f"scores and prompts of {case}: no {truth_npz}")
+            continue
+        same = file_digest(truth_npz) == about["truth_sha256"]
+        problem = f"{truth_npz}: not the truth that the run was scored with"
+        found.checks("truths are those of the run", [] if same else [problem])
+        if not same:
+            continue
+        known = image_npz.is_file() and file_digest(image_npz) == about["image_sha256"]
+        if not known:
+            found.unchecked.append(f"boxes of {case}: not the run's {image_npz.name} in {truth}")
+        with tempfile.TemporaryDirectory() as aside:
+            spacing_npz = Path(aside, "spacing.npz")
+            prepared = read_json(archived.results / f"prepare/{case}.json")
+            write_npz(spacing_npz, {"spacing": np.array(prepared["spacing_mm"], np.float64)})
+            files = {"truth": str(truth_npz), "spacing": str(spacing_npz)}
+            if known:
+                files["image"] = str(image_npz)
+            _check_case(archived, case, files, Path(aside), found)
+
+
+def _check_case(
+    archived: Archived, case: str, files: dict[str, str], aside: Path, found: Findings
+) -> None:
+    for protocol, submission, played in archived.played():
+        if played != case:
+            continue
+        place = f"{protocol['name']}/{submission}/{case}"
+        try:
+            _check_values(archived, protocol, submission, case, files, aside, found)
+            _check_prompts(archived, protocol, submission, case, files, aside, found)
+        except BROKEN as error:
+            found.wrong.append(f"{place}: cannot be made anew: {' '.join(str(error).split())}")
+
+
+def _check_values(
+    archived: Archived,
+    protocol: Protocol,
+    submission: str,
+    case: str,
+    files: dict[str, str],
+    aside: Path,
+    found: Findings,
+) -> None:
+    name = f"results/score/{protocol['name']}/{submission}/{case}.csv"
+    lines = (archived.folder / name).read_text(encoding="utf-8").splitlines()[1:]
+    problems = []
+    numbers = contents.answered(protocol, archived.facts["answers"])
+    if not numbers:
+        return
+    answers = [archived.file("predict", protocol, submission, case, f"{k}.npz") for k in numbers]
+    output = aside / "scores.csv"
+    _script("score").main(
+        {"image": files["spacing"], "truth": files["truth"], "answers": answers},
+        str(output),
+        protocol["metrics"],
+    )
+    made = output.read_text(encoding="utf-8").splitlines()[1:]
+    for position, k in enumerate(numbers, start=1):
+        here = [line.split(",", 1)[1] for line in lines if line.startswith(f"{k},")]
+        anew = [line.split(",", 1)[1] for line in made if line.startswith(f"{position},")]
+        if here != anew:
+            problems.append(f"{name}: interaction {k} is not what the answer scores")
+    found.checks("scores from answers and truth", problems, count=len(made))
+
+
+def _check_prompts(
+    archived: Archived,
+    protocol: Protocol,
+    submission: str,
+    case: str,
+    files: dict[str, str],
+    aside: Path,
+    found: Findings,
+) -> None:
+    numbers = contents.answered(protocol, archived.facts["answers"])
+    for k, step in enumerate(steps(protocol), start=1):
+        given: dict[str, str] = {key: files[key] for key in ("truth", "image") if key in files}
+        if step["prompt"] == "box" and "image" not in given:
+            continue  # told for the case
+        if k > 1:
+            given["said"] = str(
+                archived.file("prompt", protocol, submission, case, f"{k - 1}.json")
+            )
+            answer = archived.file("predict", protocol, submission, case, f"{k - 1}.npz")
+            if k - 1 not in numbers:
+                found.unchecked.append(
+                    f"prompt/{protocol['name']}/{submission}/{case}/{k}.json: the answer before it "
+                    "is not in the archive"
+                )
+                continue
+            given["answer"] = str(answer)
+        there = archived.file("prompt", protocol, submission, case, f"{k}.json")
+        made = aside / "said.json"
+        _script("prompt").main(given, str(made), case, k, prompt_values(protocol, step))
+        same = there.read_bytes() == made.read_bytes()
+        name = f"results/{there.relative_to(archived.results)}"
+        problem = f"{name}: is not what the user says to the answer before"
+        found.checks("prompts from answers and truth", [] if same else [problem])
+
+
+def prompt_values(protocol: Protocol, step: dict[str, Any]) -> dict[str, Any]:
+    """Return what the prompt script is given at one interaction."""
+    optional = ("stop_when", "ignore_label")
+    return {
+        "protocol": protocol["name"],
+        "version": protocol["version"],
+        "seed": protocol["seed"],
+        "step": step,
+        **{key: protocol[key] for key in optional if key in protocol},
+    }
+
+
+def _note_code(archived: Archived, found: Findings) -> None:
+    """Say where this software is not the run's, so that a difference can be understood."""
+    for name, digest in archived.facts["code"].items():
+        if code_digest(ROOT / "workflow" / "scripts" / f"{name}.py") != digest:
+            found.unchecked.append(f"{name}: this SegArena's code for it is not the run's")
+
+
+_scripts: dict[str, ModuleType] = {}
+
+
+def _script(name: str) -> ModuleType:
+    """Return a script of the workflow as a module; never one out of the archive."""
+    if name not in _scripts:
+        path = ROOT / "workflow" / "scripts" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"segarena_script_{name}", path)
+        assert spec and spec.loader
+        _scripts[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(_scripts[name])
+    return _scripts[name]

@@ -1,0 +1,38 @@
+"""Which way the columns of a team's table are better, and what is the worst that they can hold.
+
+The catalogue of metrics knows both for a metric; a column is a metric's name with what was made of
+its series behind it (`HD95_Final`). Times and numbers of clicks are no metrics and are told apart
+by their names.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segarena.score.metrics import METRICS, column
+
+_SUFFIX = re.compile(r"_(AUC|Final|\d+|Final_min\d+)$")
+_TIMES = re.compile(r"TotalRunningTime|RunningTime_\d+|SecondsPerClick")
+
+
+def directions(
+    columns: Sequence[str], metrics: Sequence[Mapping[str, Any]], *, interactions: int
+) -> tuple[set[str], dict[str, float]]:
+    """Return the columns where smaller is better, and the worst value of those that have one.
+
+    columns: of a team's table. metrics: the protocol's. NoC@q is at worst the number of
+    interactions, NoF@q 1; a share such as DSC 0; a distance or a time has no worst value.
+    """
+    by_name = {column(metric): METRICS[metric["name"]] for metric in metrics}
+    smaller: set[str] = set()
+    worst: dict[str, float] = {}
+    for name in columns:
+        metric = by_name.get(_SUFFIX.sub("", name))
+        if name.startswith(("NoC@", "NoF@")):
+            smaller.add(name)
+            worst[name] = float(interactions) if name.startswith("NoC@") else 1.0
+        elif _TIMES.fullmatch(name) or (metric is not None and not metric.larger_is_better):
+            smaller.add(name)
+        elif metric is not None:
+            worst[name] = metric.range[0]
+    return smaller, worst

@@ -1,0 +1,83 @@
+"""What does not fit together is told before any job: protocols, cases and submissions."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from segarena.config import read
+from segarena.errors import CaseError, ConfigError
+from segarena.protocol import load
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """A config with a case of the labels 1 and 3 and one submission."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("images", "labels", "submissions/ada"):
+        (tmp_path / folder).mkdir(parents=True)
+    gts = np.zeros((2, 4, 4), np.uint8)
+    gts[0, 0, 0], gts[1, 2, 2] = 1, 3
+    np.savez(tmp_path / "labels" / "one.npz", gts=gts)
+    (tmp_path / "images" / "one.npz").touch()
+    (tmp_path / "submissions" / "ada" / "predict.sh").touch()
+    folders = {"images": "images", "labels": "labels"}
+    return {"cases": folders, "submissions": "submissions", "protocols": ["mine.yaml"]}
+
+
+def mine(name: str = "noc", **changes) -> None:
+    """Write a bundled protocol, changed, as mine.yaml."""
+    Path("mine.yaml").write_text(yaml.safe_dump({**load(name), "name": "mine", **changes}))
+
+
+DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "told"),
+    [
+        ({"metrics": [{"name": "DSC"}]}, {}, "series.noc: counts clicks by IoU"),
+        ({"ignore_label": 3}, {"slices": {"rule": "largest"}}, "ignore_label: a slice case"),
+        ({"user": DRAWN}, {}, "drawn: no scribbles for one"),
+        ({"repeat": 3}, {}, "repeat: nothing is drawn by chance"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_its_key(config: dict, changes: dict, more: dict, told: str):
+    """One line that names the protocol and the key."""
+    mine(**changes)
+    with pytest.raises(ConfigError, match=f"^mine.yaml: {told}"):
+        read({**config, **more})
+
+
+def test_slices_make_a_case_a_label(config: dict):
+    """Labels come from the label map, and the slice remembers its volume."""
+    mine()
+    cases = read({**config, "slices": {"rule": "middle", "axis": "y"}}).cases
+    assert list(cases) == ["one__1", "one__3"]
+    assert cases["one__3"].slice_of == "one"
+    assert dict(cases["one__3"].slice) == {"rule": "middle", "axis": "y", "label": 3}
+
+
+def test_labels_are_read_again_only_when_their_file_changes(config: dict):
+    """A label map of the same size and time is not opened; another one is."""
+    mine()
+    sliced = {**config, "slices": {"rule": "largest"}}
+    read(sliced)
+    path = Path("labels/one.npz")
+    stat = path.stat()
+    path.write_bytes(b"\0" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert list(read(sliced).cases) == ["one__1", "one__3"]
+    path.touch()
+    with pytest.raises(CaseError, match=r"one\.npz"):
+        read(sliced)
+
+
+def test_a_missing_file_of_scribbles_is_told(config: dict):
+    """The sheet, the case and the file stand in the message."""
+    mine(user=DRAWN)
+    Path("cases.tsv").write_text("case\tscribbles\none\tnowhere.npz\n")
+    with pytest.raises(ConfigError, match=r"cases\.tsv: one: scribbles: no file 'nowhere\.npz'"):
+        read({**config, "sheets": {"cases": "cases.tsv"}})

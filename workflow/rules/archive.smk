@@ -1,0 +1,26 @@
+"""archive: the finished run as one file that anyone can check (`snakemake archive`).
+
+Input: all results. Output: results/archive/NAME-DATE.zip, dated by the run, and NAME.sha256, which
+names it with its digest (docs/archive.md). No part of `all`.
+"""
+
+from segarena.archive.bundle import values_of
+
+SCRIPTS = ("prepare", "image", "prompt", "predict", "score", "metrics", "rank")
+
+
+rule archive:
+    input:
+        rules.all.input,
+    output:
+        f"results/archive/{ARENA.archive['name']}.sha256",
+    log:
+        "results/logs/archive.log",
+    params:
+        project=workflow.basedir,
+        values=values_of(config, ARENA, {name: code(f"{name}.py") for name in SCRIPTS}),
+        code=code("archive.py"),
+    message:
+        "Archiving the run"
+    script:
+        "../scripts/archive.py"
