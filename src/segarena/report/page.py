@@ -26,7 +26,7 @@ from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
 from segarena.report.certainty import sentence
 from segarena.report.charts import FIGURES, caption
-from segarena.report.results import Results, larger_is_better
+from segarena.report.results import Results
 from segarena.report.script import script_json, write_script
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -127,7 +127,9 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
     return {
         "protocol": results.protocol["name"],
         "teams": [{"id": name, "name": shown} for name, shown in results.names.items()],
-        "metrics": [{"name": name, "larger": larger_is_better(name)} for name in results.metrics],
+        "metrics": [
+            {"name": name, "larger": results.larger_is_better(name)} for name in results.metrics
+        ],
         "final": FINAL,
         "schemes": [{"name": name, "label": SCHEME_LABELS[name]} for name in SCHEMES],
         "scheme": results.scheme,
@@ -217,7 +219,7 @@ def _extremes(results: Results) -> dict[str, list[str]]:
     found = {}
     for submission, part in results.scores.groupby("submission"):
         ordered = part.dropna(subset=[metric]).sort_values(
-            [metric, "case"], ascending=[not larger_is_better(metric), True]
+            [metric, "case"], ascending=[not results.larger_is_better(metric), True]
         )["case"]
         if len(ordered):
             found[str(submission)] = [
