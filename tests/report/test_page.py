@@ -93,6 +93,13 @@ def test_tables_are_those_of_the_run(found: results.Results) -> None:
     assert isinstance(found.scores, pd.DataFrame)
 
 
+def test_direction_follows_the_metric(found: results.Results) -> None:
+    """More overlap is better, less time and fewer clicks are."""
+    assert found.larger_is_better("DSC_AUC")
+    assert not found.larger_is_better("TotalRunningTime")
+    assert not found.larger_is_better("NoC@90")
+
+
 def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
     """The smallest run there is has every figure and a page, with nobody to compare with."""
     where = run_folder / "results" / "score" / "cvpr25" / "alpha_metrics.csv"

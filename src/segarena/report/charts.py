@@ -20,7 +20,7 @@ from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import BOOTSTRAPS, FINAL
-from segarena.report.results import Results, larger_is_better
+from segarena.report.results import Results
 
 CAPTIONS = ROOT / "workflow" / "report"
 COLOURED = 8
@@ -150,7 +150,7 @@ def podium(results: Results) -> Any:
     """Who took which place in each case, by the deciding metric."""
     metric = results.metrics[0]
     table = _named(results, tidy(results.scores, metric))
-    return figures.podium(table, larger_is_better=larger_is_better(metric), value=metric)
+    return figures.podium(table, larger_is_better=results.larger_is_better(metric), value=metric)
 
 
 def ranking_heatmap(results: Results) -> Any:
@@ -159,7 +159,7 @@ def ranking_heatmap(results: Results) -> Any:
     return figures.ranking_heatmap(
         _named(results, tidy(results.scores, metric)),
         list(results.names.values()),
-        larger_is_better=larger_is_better(metric),
+        larger_is_better=results.larger_is_better(metric),
     )
 
 

@@ -26,7 +26,7 @@ from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
 from segarena.report.certainty import sentence
 from segarena.report.charts import FIGURES, caption
-from segarena.report.results import Results, larger_is_better
+from segarena.report.results import Results
 from segarena.report.script import script_json, write_script
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -34,7 +34,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 LONGEST_MESSAGE = 300
 CASES_NAMED = 5
 NONE = "\N{EN DASH}"
-# Above this a browser draws the PNG faster.
+# Above this many bytes a browser is faster with pixels than with marks.
 LARGEST_SVG = 1_000_000
 
 
@@ -127,7 +127,9 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
     return {
         "protocol": results.protocol["name"],
         "teams": [{"id": name, "name": shown} for name, shown in results.names.items()],
-        "metrics": [{"name": name, "larger": larger_is_better(name)} for name in results.metrics],
+        "metrics": [
+            {"name": name, "larger": results.larger_is_better(name)} for name in results.metrics
+        ],
         "final": FINAL,
         "schemes": [{"name": name, "label": SCHEME_LABELS[name]} for name in SCHEMES],
         "scheme": results.scheme,
@@ -149,12 +151,13 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
     drawn = folder / f"{name}.svg"
     with drawn.open(encoding="utf-8") as file:
         size = re.search(r'viewBox="0 0 (\d+)[.\d]* (\d+)[.\d]*"', file.read(2000))
-    kind = "svg" if drawn.stat().st_size < LARGEST_SVG else "png"
+    small = drawn.stat().st_size < LARGEST_SVG
     return {
         "name": name,
         "title": FIGURES[name][0],
         "caption": caption(name),
-        "picture": f"{name}.{kind}",
+        "picture": f"{name}.{'svg' if small else 'png'}",
+        "renderer": "svg" if small else "canvas",
         "width": size[1] if size else "",
         "height": size[2] if size else "",
     }
@@ -216,7 +219,7 @@ def _extremes(results: Results) -> dict[str, list[str]]:
     found = {}
     for submission, part in results.scores.groupby("submission"):
         ordered = part.dropna(subset=[metric]).sort_values(
-            [metric, "case"], ascending=[not larger_is_better(metric), True]
+            [metric, "case"], ascending=[not results.larger_is_better(metric), True]
         )["case"]
         if len(ordered):
             found[str(submission)] = [

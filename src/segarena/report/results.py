@@ -15,7 +15,7 @@ import pandas as pd
 
 from segarena.files import read_json
 from segarena.protocol import Protocol, steps
-from segarena.rank.leaderboard import SMALLER_IS_BETTER
+from segarena.rank.columns import directions
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
 
@@ -63,15 +63,17 @@ class Results:
         named = [metric.get("as", metric["name"]) for metric in self.protocol["metrics"]]
         return [name for name in named if f"{name}_{self.interactions[-1]}" in self.scores]
 
+    def larger_is_better(self, metric: str) -> bool:
+        """Return whether more of a metric of the ranking is better."""
+        smaller, _ = directions(
+            [metric], self.protocol["metrics"], interactions=len(self.interactions)
+        )
+        return metric not in smaller
+
     @property
     def cases(self) -> list[str]:
         """The cases, sorted."""
         return sorted(self.scores["case"].unique())
-
-
-def larger_is_better(metric: str) -> bool:
-    """Return whether more of a metric is better."""
-    return metric not in SMALLER_IS_BETTER
 
 
 def read(

@@ -132,7 +132,7 @@ const segarena = (() => {
     load(`data/figure.${name}.js`).then((spec) => {
       if (!spec || !window.vegaEmbed) return;
       const inside = make("div");
-      window.vegaEmbed(inside, spec, { actions: false, renderer: "svg" })
+      window.vegaEmbed(inside, spec, { actions: false, renderer: place.dataset.renderer })
         .then(() => place.replaceChildren(inside));
     });
   }
