@@ -1,0 +1,162 @@
+"""What the archive of a finished run holds, and that it is the same each time."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from arena import Arena
+from requests.adapters import BaseAdapter
+from requests_cache import CachedSession
+
+from segarena import config
+from segarena.archive import bundle
+from segarena.errors import ConfigError
+
+CONTEXTS = Path(__file__).parents[1] / "data" / "rocrate"
+TERMS = ("sha256", "containerImage", "ContainerImage", "DockerImage")
+
+
+def bundled(arena: Arena, receipt: Path, **archive) -> Path:
+    """Bundle a finished run without Snakemake."""
+    settings = {"name": "tiny", **archive}
+    here = Path.cwd()
+    os.chdir(arena.work)
+    try:
+        arranged = config.read({**arena.config, "archive": settings})
+        values = bundle.values_of(arena.config, arranged, {"score": "abc"})
+        return bundle.write(arena.project, Path("results"), receipt, values)
+    finally:
+        os.chdir(here)
+
+
+def names(archive: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as packed:
+        return packed.namelist()
+
+
+def test_the_same_run_gives_the_same_bytes(archived_run: Arena, archive: Path, tmp_path: Path):
+    """Made again later, from files with other times, by the workflow itself."""
+    again = archived_run.copy(tmp_path)
+    again.config = archived_run.config  # a copy's config names other paths
+    for path in again.path("predict").rglob("*.json"):
+        os.utime(path, (1, 1))
+    again.path("archive", archive.name).unlink()
+    again.run("archive", "--forcerun", "archive", "--rerun-triggers", "input")
+    assert again.path("archive", archive.name).read_bytes() == archive.read_bytes()
+
+
+def test_the_receipt_names_the_archive_with_its_digest(archived_run: Arena, archive: Path):
+    """NAME.sha256 is what sha256sum -c reads, and may be published beside the archive."""
+    first, second = archived_run.path("archive", "tiny.sha256").read_text().splitlines()
+    assert first == f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}"
+    assert second.endswith(f"  {archive.stem}-truth.zip")
+
+
+def test_members_are_sorted_and_dated_1980(archive: Path):
+    """Neither the order of a folder nor the day shows."""
+    with zipfile.ZipFile(archive) as packed:
+        members = packed.infolist()
+    assert [info.filename for info in members] == sorted(info.filename for info in members)
+    assert {info.date_time for info in members} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_every_file_is_in_the_list_of_digests(archive: Path):
+    """The digests are right, and nothing but the list itself is left out."""
+    with zipfile.ZipFile(archive) as packed:
+        files = {i.filename: packed.read(i) for i in packed.infolist() if not i.is_dir()}
+    lines = files.pop("sha256sums.txt").decode().splitlines()
+    assert dict(reversed(line.split("  ", 1)) for line in lines) == {
+        name: hashlib.sha256(content).hexdigest() for name, content in files.items()
+    }
+
+
+def test_the_truth_lies_apart(archive: Path):
+    """No truth and no picture that draws it is in the archive; the other archive has both."""
+    assert not [name for name in names(archive) if "truth" in name or "/cases/" in name]
+    apart = names(archive.with_name(f"{archive.stem}-truth.zip"))
+    assert "results/prepare/one.truth.npz" in apart
+    assert [name for name in apart if name.startswith("results/report/short/cases/")]
+
+
+@pytest.mark.parametrize(("answers", "expected"), [("none", 0), ("final", 4), ("all", 8)])
+def test_answers_are_archived_by_choice(archived_run: Arena, tmp_path: Path, answers, expected):
+    """None, the last of each session, or all of two interactions in four sessions."""
+    made = bundled(archived_run, tmp_path / "tiny.sha256", answers=answers)
+    assert len([name for name in names(made) if name.endswith(".npz")]) == expected
+    assert not made.with_name(f"{made.stem}-truth.zip").exists()
+
+
+def test_an_unfinished_run_is_not_archived(archived_run: Arena, tmp_path: Path):
+    """The file that is missing is named."""
+    unfinished = archived_run.copy(tmp_path)
+    unfinished.path("prompt/short/ada/one/2.json").unlink()
+    with pytest.raises(ConfigError, match=r"prompt/short/ada/one/2\.json: not there"):
+        bundled(unfinished, tmp_path / "tiny.sha256")
+
+
+def test_it_holds_what_a_run_is_made_of(archive: Path):
+    """Code, lock, config, protocol and facts are where they are in a project."""
+    with zipfile.ZipFile(archive) as packed:
+        facts = json.loads(packed.read("run.json"))
+        protocol = yaml.safe_load(packed.read("config/protocols/short.yaml"))
+        config_ = yaml.safe_load(packed.read("config/config.yaml"))
+        there = packed.namelist()
+    assert protocol["metrics"] == [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 2}]
+    assert config_["archive"]["name"] == "tiny"
+    assert facts["protocols"] == {"short": 1}
+    assert set(facts["submissions"]) == {"ada", "bob"}
+    assert len(facts["submissions"]["ada"]["sha256"]) == 64
+    assert facts["hardware"][0]["host"]
+    assert archive.stem == f"tiny-{facts['ended'][:10]}"
+    for name in ("Snakefile", "workflow/scripts/score.py", "src/segarena/errors.py"):
+        assert name in there
+
+
+PAGES = {
+    "https://w3id.org/ro/crate/1.1/context": (CONTEXTS / "ro-crate-1.1.jsonld").read_bytes(),
+    "https://w3id.org/ro/terms/workflow-run/context": json.dumps(
+        {"@context": {term: f"https://w3id.org/ro/terms/workflow-run#{term}" for term in TERMS}}
+    ).encode(),
+}
+
+
+class Published(BaseAdapter):
+    """Answers for w3id.org: the contexts, as they are published."""
+
+    def send(self, request, **_):
+        from urllib3 import HTTPResponse
+
+        response = requests.Response()
+        response.status_code, response.url, response.request = 200, request.url, request
+        body = io.BytesIO(PAGES[request.url])
+        response.raw = HTTPResponse(body=body, status=200, preload_content=False)
+        return response
+
+    def close(self):
+        pass
+
+
+def test_it_is_a_valid_workflow_run_crate(archive: Path, tmp_path: Path):
+    """rocrate-validator finds nothing against the profile's required level, without a network."""
+    from rocrate_validator.services import ValidationSettings, validate
+
+    with CachedSession(str(tmp_path / "cache"), backend="sqlite", expire_after=-1) as session:
+        session.mount("https://", Published())
+        for url in PAGES:
+            session.get(url)
+    settings = ValidationSettings(
+        rocrate_uri=str(archive),
+        profile_identifier="workflow-run-crate-0.5",
+        requirement_severity="REQUIRED",
+        offline=True,
+        cache_path=tmp_path / "cache",
+    )
+    result = validate(settings)
+    assert [issue.message for issue in result.get_issues()] == []
+    assert result.passed()
