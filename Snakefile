@@ -27,4 +27,4 @@ rule all:
         expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),
 
 
-include: "workflow/rules/archive.smk" # after `all`, which says what a finished run is
+include: "workflow/rules/archive.smk"  # after `all`, which says what a finished run is
