@@ -134,6 +134,7 @@ class Published(BaseAdapter):
 
         response = requests.Response()
         response.status_code, response.url, response.request = 200, request.url, request
+        response.headers["Content-Type"] = "application/ld+json"
         body = io.BytesIO(PAGES[request.url])
         response.raw = HTTPResponse(body=body, status=200, preload_content=False)
         return response

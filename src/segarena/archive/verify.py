@@ -278,6 +278,9 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
                 same = _same_csv if file.endswith(".csv") else _same_parquet
                 if not same(archived.folder / file, Path(aside, file)):
                     problems.append(f"{file}: is not what the team tables give")
+            named = {text for file in there for text in _software(archived.folder / file)}
+            if len(named) > 1:
+                problems.append(f"results/rank/{name}: the tables name different software")
         found.checks("rankings from team tables", problems)
 
 
@@ -290,6 +293,17 @@ def _rows(path: Path) -> list[list[str]]:
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     left_out = {i for i, key in enumerate(rows[0] if rows else []) if key == "software"}
     return [[cell for i, cell in enumerate(row) if i not in left_out] for row in rows]
+
+
+def _software(path: Path) -> set[str]:
+    """Return what a table says of the software that made it, each text once."""
+    import pyarrow.parquet as pq
+
+    if path.suffix == ".parquet":
+        written = json.loads((pq.read_schema(path).metadata or {}).get(b"segarena", b"{}"))
+        return {written.get("software", "")}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row.get("software", "") for row in csv.DictReader(file)}
 
 
 def _same_parquet(one: Path, other: Path) -> bool:
@@ -434,6 +448,10 @@ def _check_prompts(
         given: dict[str, str] = {key: files[key] for key in ("truth", "image") if key in files}
         if step["prompt"] == "box" and "image" not in given:
             continue  # told for the case
+        if step["prompt"] == "drawn":
+            place = f"{protocol['name']}/{submission}/{case}/{k}"
+            found.unchecked.append(f"prompt/{place}.json: drawn scribbles are not in the archive")
+            continue
         if k > 1:
             given["said"] = str(
                 archived.file("prompt", protocol, submission, case, f"{k - 1}.json")
