@@ -8,6 +8,7 @@ import pandas as pd
 
 from segarena.errors import ConfigError, told
 from segarena.files import whole
+from segarena.protocol import steps
 from segarena.rank.columns import directions
 from segarena.rank.outputs import rank_scores
 
@@ -19,7 +20,7 @@ def main(
     names: dict[str, str],
     groups: dict[str, dict[str, str]],
     protocol: dict[str, Any],
-    left_out: dict[str, str],
+    left_out: dict[str, str] | None = None,
 ) -> None:
     """Write the leaderboard and every table behind it under `out`.
 
@@ -37,9 +38,10 @@ def main(
                 f"{', '.join(played.columns.drop(['submission', 'name', 'case', 'repetition']))}"
             )
     scores = played.groupby(["submission", "name", "case"], as_index=False)[metrics].mean()
-    smaller, worst = directions(metrics, protocol["metrics"], interactions=protocol["interactions"])
+    interactions = len(steps(protocol))
+    smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
     _write(_spread(played, metrics), out / "spread.csv")
-    reasons = pd.DataFrame(list(left_out.items()), columns=["submission", "reason"])
+    reasons = pd.DataFrame(list((left_out or {}).items()), columns=["submission", "reason"])
     _write(reasons, out / "left_out.csv")
     rank_scores(
         scores,
