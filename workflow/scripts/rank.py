@@ -8,7 +8,6 @@ import pandas as pd
 
 from segarena.errors import ConfigError, told
 from segarena.files import whole
-from segarena.protocol import steps
 from segarena.rank.columns import directions
 from segarena.rank.outputs import rank_scores
 
@@ -38,7 +37,7 @@ def main(
                 f"{', '.join(played.columns.drop(['submission', 'name', 'case', 'repetition']))}"
             )
     scores = played.groupby(["submission", "name", "case"], as_index=False)[metrics].mean()
-    interactions = len(steps(protocol))
+    interactions = sum(step["times"] for step in protocol["user"])
     smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
     _write(_spread(played, metrics), out / "spread.csv")
     reasons = pd.DataFrame(list((left_out or {}).items()), columns=["submission", "reason"])
