@@ -145,9 +145,8 @@ def tables_of(wildcards):
 
 def ranked_protocol(wildcards):
     protocol = protocol_of(wildcards)
-    keys = ("name", "version", "seed", "metrics", "ranking")
-    counted = {"interactions": len(interactions(wildcards.protocol))}
-    return {key: protocol[key] for key in keys} | counted
+    keys = ("name", "version", "seed", "user", "metrics", "ranking")
+    return {key: protocol[key] for key in keys}
 
 
 def left_out_of(wildcards):

@@ -20,7 +20,7 @@ def main(
     names: dict[str, str],
     groups: dict[str, dict[str, str]],
     protocol: dict[str, Any],
-    left_out: dict[str, str],
+    left_out: dict[str, str] | None = None,
 ) -> None:
     """Write the leaderboard and every table behind it under `out`.
 
@@ -39,9 +39,10 @@ def main(
                 f"{', '.join(played.columns.drop(['submission', 'name', 'case', 'repetition']))}"
             )
     scores = played.groupby(["submission", "name", "case"], as_index=False)[metrics].mean()
-    smaller, worst = directions(metrics, protocol["metrics"], interactions=protocol["interactions"])
+    interactions = sum(step["times"] for step in protocol["user"])
+    smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
     _write(_spread(played, metrics), out / "spread.csv")
-    reasons = pd.DataFrame(list(left_out.items()), columns=["submission", "reason"])
+    reasons = pd.DataFrame(list((left_out or {}).items()), columns=["submission", "reason"])
     _write(reasons, out / "left_out.csv")
     rank_scores(
         scores,

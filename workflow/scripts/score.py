@@ -16,10 +16,10 @@ from segarena.score.noc import AREAS
 def main(
     files: dict[str, Any],
     output: str,
-    *,
     metrics: list[dict[str, Any]],
-    ignore_label: int | None,
-    areas: bool,
+    *,
+    ignore_label: int | None = None,
+    areas: bool = False,
 ) -> None:
     """Write one row per interaction, label and metric; with `areas`, the labels' sizes too."""
     spacing_mm = read_spacing(files["image"])
