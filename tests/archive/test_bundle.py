@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def test_an_unfinished_run_is_not_archived(archived_run: Arena, tmp_path: Path):
         bundled(unfinished, tmp_path / "tiny.sha256")
 
 
+def test_its_dates_are_those_of_the_first_and_the_last_call(archive: Path):
+    """As the records say, whenever it was archived."""
+    with zipfile.ZipFile(archive) as packed:
+        records = [n for n in packed.namelist() if re.fullmatch(r"results/predict/.*/\d\.json", n)]
+        ended = sorted(json.loads(packed.read(name))["ended"] for name in records)
+        facts = json.loads(packed.read("run.json"))
+    assert len(ended) == 8
+    assert (facts["started"], facts["ended"]) == (ended[0], ended[-1])
+    assert archive.stem == f"tiny-{ended[-1][:10]}"
+
+
 def test_it_holds_what_a_run_is_made_of(archive: Path):
     """Code, lock, config, protocol and facts are where they are in a project."""
     with zipfile.ZipFile(archive) as packed:
@@ -113,7 +125,6 @@ def test_it_holds_what_a_run_is_made_of(archive: Path):
     assert set(facts["submissions"]) == {"ada", "bob"}
     assert len(facts["submissions"]["ada"]["sha256"]) == 64
     assert facts["hardware"][0]["host"]
-    assert archive.stem == f"tiny-{facts['ended'][:10]}"
     for name in ("Snakefile", "workflow/scripts/score.py", "src/segarena/errors.py"):
         assert name in there
 

@@ -27,14 +27,14 @@ def edited_json(files, name, **changes):
     files[name] = json.dumps({**json.loads(files[name]), **changes}).encode()
 
 
-def one_digit(files, name, *, line=1):
-    """Change the last digit of a line that ends in one, or of its last number."""
-    lines = files[name].decode().splitlines()
-    text = lines[line]
-    place = max(i for i, letter in enumerate(text) if letter.isdigit())
-    digit = "1" if text[place] != "1" else "2"
-    lines[line] = text[:place] + digit + text[place + 1 :]
-    files[name] = ("\n".join(lines) + "\n").encode()
+def one_digit(files, name, *, column=-1):
+    """Change the last digit of a cell in the first row."""
+    head, row, *rest = (line.split(",") for line in files[name].decode().splitlines())
+    place = column if isinstance(column, int) else head.index(column)
+    last = max(i for i, letter in enumerate(row[place]) if letter.isdigit())
+    digit = "1" if row[place][last] != "1" else "2"
+    row[place] = row[place][:last] + digit + row[place][last + 1 :]
+    files[name] = "".join(",".join(line) + "\n" for line in (head, row, *rest)).encode()
 
 
 def swapped_rows(files, name):
@@ -69,9 +69,10 @@ def test_what_cannot_be_checked_is_told(archive: Path, truth: Path, tmp_path: Pa
 CHANGES = {
     "a digit of a score": lambda files: one_digit(files, SCORES),
     "a digit of a team's table": lambda files: one_digit(files, TABLE),
-    "a digit of the leaderboard": lambda files: one_digit(files, BOARD),
+    "a digit of the leaderboard": lambda files: one_digit(files, BOARD, column="DSC_Final_mean"),
+    "a digit of a software's version": lambda files: one_digit(files, BOARD, column="software"),
     "a digit of a stability table": lambda files: one_digit(
-        files, "results/rank/short/stability/intervals.csv"
+        files, "results/rank/short/stability/frequencies.csv", column="seed"
     ),
     "a running time": lambda files: edited_json(files, RECORD, seconds=0.25),
     "an image": lambda files: edited_json(files, RECORD, sha256="0" * 64),
@@ -225,7 +226,7 @@ def test_the_command_ends_with_0_only_if_all_holds(archive: Path, tampered, caps
     printed = capsys.readouterr().out
     assert "all that was checked holds" in printed
     assert "not checked: scores and prompts: no truth was given" in printed
-    bad = tampered(lambda files: one_digit(files, BOARD))
+    bad = tampered(CHANGES["a digit of the leaderboard"])
     assert command.run_verify(Namespace(archive=bad, truth=None)) == 1
     assert "WRONG: results/rank/short/leaderboard.csv: is not what" in capsys.readouterr().out
 

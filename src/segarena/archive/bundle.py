@@ -122,7 +122,7 @@ def _facts(results: Path, values: dict[str, Any]) -> contents.Facts:
             for name, about in values["submissions"].items()
         },
         "code": values["code"],
-        "software": _software(),
+        "software": software_versions(),
         "hardware": _hardware(records),
     }
 
@@ -131,7 +131,8 @@ def _identity(image: dict[str, Any]) -> dict[str, Any]:
     return {key: image.get(key) for key in ("sha256", "image_id", "runtime")}
 
 
-def _software() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
+    """Return the version of each program and library that a number may depend on."""
     found = {"python": platform.python_version(), "segarena": segarena.__version__}
     for name in SOFTWARE:
         try:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from segarena.archive import contents
+from segarena.archive.bundle import software_versions
 from segarena.archive.opened import sum_problems, unpacked
 from segarena.case import write_npz
 from segarena.errors import SegArenaError
@@ -486,10 +487,14 @@ def prompt_values(protocol: Protocol, step: dict[str, Any]) -> dict[str, Any]:
 
 
 def _note_code(archived: Archived, found: Findings) -> None:
-    """Say where this software is not the run's, so that a difference can be understood."""
+    """Say where code and software are not the run's, so that a difference can be understood."""
     for name, digest in archived.facts["code"].items():
         if code_digest(ROOT / "workflow" / "scripts" / f"{name}.py") != digest:
             found.unchecked.append(f"{name}: this SegArena's code for it is not the run's")
+    here = software_versions()
+    for name, version in archived.facts["software"].items():
+        if here.get(name, version) != version:
+            found.unchecked.append(f"{name}: {version} in the run, {here[name]} here")
 
 
 _scripts: dict[str, ModuleType] = {}
