@@ -24,7 +24,7 @@ class Call:
         write_json(self.record, {"status": "ok", "time": self.times})
 
     def once(self, mark: str, **also: Any) -> bool:
-        return kept.once(self.record, [self.answer], mark, self, **also)
+        return kept.once(self.answer, self.record, mark, self, **also)
 
     def lose_outputs(self) -> None:
         """Delete what Snakemake deletes before it runs a job."""
@@ -84,7 +84,7 @@ def test_a_call_that_fails_keeps_nothing(tmp_path: Path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        kept.once(tmp_path / "1.json", [tmp_path / "1.npz"], "mark", fails)
+        kept.once(tmp_path / "1.npz", tmp_path / "1.json", "mark", fails)
     assert not list(tmp_path.rglob("*.json"))
 
 

@@ -34,7 +34,7 @@ def main(
     if previous:
         read += [previous, Path(previous).with_suffix(".json")]
     mark = kept.made_from(image=image, files=read, values=values)
-    kept.once(Path(record_json), [Path(answer_npz)], mark, call, gpu=gpu.described())
+    kept.once(Path(answer_npz), Path(record_json), mark, call, gpu=gpu.described())
 
 
 def _leave(*_: object) -> None:

@@ -204,7 +204,7 @@ def _first_difference(one: Run, other: Run, session: Session) -> tuple[str, int]
     for k in numbers:
         for kind, stage, keys in (
             ("prompt", "prompt", None),
-            ("answer", "predict", "files_sha256"),
+            ("answer", "predict", "answer_sha256"),
         ):
             pair = []
             for run in (one, other):

@@ -345,7 +345,7 @@ def _check_answers(archived: Archived, found: Findings) -> None:
             try:
                 about = read_json(archived.results / f"prepare/{case}.json")
                 record = read_json(path.with_suffix(".json"))
-                if file_digest(path) != record["files_sha256"][0]:
+                if file_digest(path) != record["answer_sha256"]:
                     problems.append(f"{name}: not the answer of its record")
                 _check_shape(path, tuple(about["shape"][:3]))
             except BROKEN as error:

@@ -46,29 +46,29 @@ def made_from(
 
 
 def once(
+    answer_npz: Path,
     record_json: Path,
-    others: list[Path],
     made_from: str,
     call: Callable[[], None],
     **also: Any,
 ) -> bool:
-    """Run `call`, which writes all these files, unless they were kept and made from the same.
+    """Run `call`, which writes both files, unless they were kept and made from the same.
 
     also: what else the record says. Returns whether it ran.
     """
-    if _valid(_kept(record_json), [_kept(path) for path in others], made_from):
-        for path in (*others, record_json):
+    pair = answer_npz, record_json
+    if _valid(_kept(answer_npz), _kept(record_json), made_from):
+        for path in pair:
             _link(_kept(path), path)
         return False
     call()
-    digests = [file_digest(path) for path in others]
     marks = {
         "made_from": made_from,
-        "files_sha256": digests,
+        "answer_sha256": file_digest(answer_npz),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(record_json, {**read_json(record_json), **also, **marks})
-    for path in (*others, record_json):
+    for path in pair:
         _link(path, _kept(path))
     return True
 
@@ -77,12 +77,11 @@ def _kept(path: Path) -> Path:
     return path.parent / FOLDER / path.name
 
 
-def _valid(record_json: Path, others: list[Path], made_from: str) -> bool:
+def _valid(answer_npz: Path, record_json: Path, made_from: str) -> bool:
     try:
         record = read_json(record_json)
-        return record["made_from"] == made_from and record["files_sha256"] == [
-            file_digest(path) for path in others
-        ]
+        same = record["made_from"] == made_from
+        return same and record["answer_sha256"] == file_digest(answer_npz)
     except (FileNotFoundError, EngineError, KeyError):
         return False
 
