@@ -21,6 +21,8 @@ rule rank:
             "significance.parquet",
             "spread.csv",
             "left_out.csv",
+            "spread.parquet",
+            "left_out.parquet",
         ),
         leaderboard="results/rank/{protocol}/leaderboard.csv",
         stability=directory("results/rank/{protocol}/stability"),

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from segarena.errors import ConfigError, EngineError, told
-from segarena.files import read_lines, whole
+from segarena.files import read_lines
 from segarena.rank.columns import directions
 from segarena.rank.outputs import rank_scores
+from segarena.rank.stability import BOOTSTRAPS
+from segarena.rank.tables import about, write_table
 
 
 def main(
@@ -41,9 +43,15 @@ def main(
     scores = played.groupby(["submission", "name", "case"], as_index=False)[metrics].mean()
     interactions = sum(step["times"] for step in protocol["user"])
     smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
-    _write(_spread(played, metrics), out / "spread.csv")
+    facts = about(
+        protocol=protocol["name"],
+        protocol_version=protocol["version"],
+        seed=protocol["seed"],
+        bootstraps=ranking.get("bootstraps", BOOTSTRAPS),
+    )
+    write_table(_spread(played, metrics), out / "spread", facts)
     reasons = pd.DataFrame(list((left_out or {}).items()), columns=["submission", "reason"])
-    _write(reasons, out / "left_out.csv")
+    write_table(reasons, out / "left_out", facts)
     rank_scores(
         scores,
         out,
@@ -56,7 +64,7 @@ def main(
         weights=ranking.get("weights"),
         smaller_is_better=smaller,
         worst=worst,
-        bootstraps=ranking.get("bootstraps", 1000),
+        bootstraps=ranking.get("bootstraps", BOOTSTRAPS),
         subgroups=_subgroups(groups),
     )
 
@@ -82,11 +90,6 @@ def _spread(played: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
         mean="mean", standard_deviation="std", repetitions="count"
     )
     return found.reset_index()
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with whole(path) as aside:
-        table.to_csv(aside, index=False, lineterminator="\n")
 
 
 def _subgroups(groups: dict[str, dict[str, str]]) -> pd.DataFrame | None:
