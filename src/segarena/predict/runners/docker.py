@@ -172,8 +172,13 @@ class DockerRunner:
 
     def _ready_again(self, image: Image) -> None:
         """Load the image if the engine has lost it."""
-        if not self._known(image["image_id"]):
-            self._load(Path(image["source"]), image["image_id"])
+        if self._known(image["image_id"]):
+            return
+        if image.get("mounted"):
+            raise EngineError(
+                f"base_image: the engine no longer has {image['image_id']}; load it and run again"
+            )
+        self._load(Path(image["source"]), image["image_id"])
 
     def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
         created = self.engine.create_container(
