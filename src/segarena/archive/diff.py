@@ -138,9 +138,10 @@ def _of_folder(results: Path) -> Run:
         for case in sorted({case for _, _, case in sessions})
     }
     protocols = {}
-    for (protocol, submission, case), _ in sessions.items():
+    for play, submission, case in sessions:
+        protocol = play.partition(".")[0]
         if protocol not in protocols:
-            said = read_json(results / "prompt" / protocol / submission / case / "1.json")
+            said = read_json(results / "prompt" / play / submission / case / "1.json")
             protocols[protocol] = {"version": said["version"], "seed": said["seed"]}
     return Run(sessions, results, submissions, cases, protocols)
 
@@ -236,7 +237,8 @@ def _said(prompt: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(one: Run, other: Run, session: Session) -> str:
-    protocol, submission, case = session
+    play, submission, case = session
+    protocol = play.partition(".")[0]  # a repetition is NAME.NUMBER
     parted = _first_difference(one, other, session)
     stage = parted[0] if parted else "score"
     where = f"the {stage} at interaction {parted[1]} differs" if parted else "same answers"
