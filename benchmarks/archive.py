@@ -77,6 +77,7 @@ def make_run(results: Path) -> dict:
         "protocols": {"cvpr25": protocol},
         "cases": {case: {"groups": {}} for case in cases},
         "submissions": {team: {"name": team} for team in teams},
+        "left_out": {},
         "code": {},
     }
 
@@ -106,7 +107,7 @@ def play(results: Path, protocol: dict, team: str, case: str, random: np.random.
     answers = []
     for k, step in enumerate(steps(protocol), start=1):
         said = results / f"prompt/{place}/{k}.json"
-        script("prompt").main(files, str(said), case, k, prompt_values(protocol, step))
+        script("prompt").main(files, str(said), case, k, prompt_values(protocol, step, "cvpr25"))
         answer = results / f"predict/{place}/{k}.npz"
         segs = np.zeros(SHAPE, np.uint8)
         segs[ellipsoid((16, 48, 30), 6 + k + random.random(3))] = 1

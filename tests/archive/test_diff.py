@@ -100,6 +100,19 @@ def test_a_changed_protocol_and_seed_are_named(archive: Path, tampered):
     assert "seed 42 -> 43" in changed.why
 
 
+def test_another_place_on_the_leaderboard_is_told(archive: Path, tampered):
+    """By submission, with both places."""
+
+    def change(files):
+        name = "results/rank/short/leaderboard.csv"
+        head, first, second = files[name].decode().splitlines()
+        assert first.startswith("1,ada,")
+        files[name] = "\n".join([head, second.replace("1,bob", "2,bob", 1), first]).encode()
+
+    facts = changes(archive, tampered(change)).facts
+    assert facts == ["leaderboard short: bob is 1, then 2"]
+
+
 def test_a_session_that_only_one_run_has_is_told(archive: Path, tampered):
     """It is no change of a number."""
     difference = changes(archive, tampered(lambda files: files.pop(SCORES)))

@@ -66,6 +66,7 @@ def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) ->
         "protocols": arena.protocols,
         "cases": {name: {"groups": case.described} for name, case in arena.cases.items()},
         "submissions": {name: {"name": arena.display_names[name]} for name in arena.submissions},
+        "left_out": getattr(arena, "left_out", {}),
         "code": code,
     }
 
@@ -92,11 +93,11 @@ def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -
 
 def _facts(results: Path, values: dict[str, Any]) -> contents.Facts:
     protocols, answers = values["protocols"], values["answers"]
-    listed = {"submissions": values["submissions"], "cases": values["cases"], "answers": answers}
+    listed = {key: values[key] for key in ("submissions", "cases", "left_out")}
     files = [
         results / "predict" / p / s / c / f"{k}.json"
         for p, s, c in contents.played(listed, protocols)
-        for k in contents.interactions(protocols[p])
+        for k in contents.interactions(contents.protocol_of(p, protocols))
     ]
     _all_there(files)
     records = [read_json(path) for path in files]
@@ -121,6 +122,7 @@ def _facts(results: Path, values: dict[str, Any]) -> contents.Facts:
             name: about | _identity(read_json(results / "predict" / name / "image.json"))
             for name, about in values["submissions"].items()
         },
+        "left_out": values["left_out"],
         "code": values["code"],
         "software": software_versions(),
         "hardware": _hardware(records),

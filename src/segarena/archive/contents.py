@@ -54,9 +54,32 @@ def answered(protocol: Protocol, answers: str) -> list[int]:
     return {"none": [], "final": numbers[-1:], "all": numbers}[answers]
 
 
+def plays(protocol: Protocol) -> list[str]:
+    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
+    name, times = protocol["name"], protocol.get("repeat", 1)
+    return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
+
+
+def players(facts: Facts, protocol: str) -> list[str]:
+    """Return the submissions that a protocol was played with."""
+    left_out = facts["left_out"].get(protocol, {})
+    return [name for name in facts["submissions"] if name not in left_out]
+
+
 def played(facts: Facts, protocols: dict[str, Protocol]) -> list[tuple[str, str, str]]:
-    """Return every (protocol, submission, case)."""
-    return [(p, s, c) for p in protocols for s in facts["submissions"] for c in facts["cases"]]
+    """Return every (play, submission, case)."""
+    return [
+        (play, submission, case)
+        for name, protocol in protocols.items()
+        for play in plays(protocol)
+        for submission in players(facts, name)
+        for case in facts["cases"]
+    ]
+
+
+def protocol_of(play: str, protocols: dict[str, Protocol]) -> Protocol:
+    """Return the protocol of a play."""
+    return protocols[play.partition(".")[0]]
 
 
 def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
@@ -64,15 +87,16 @@ def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
     files = ["prepare/cases.tsv"]
     files += [f"prepare/{case}.json" for case in facts["cases"]]
     files += [f"predict/{submission}/image.json" for submission in facts["submissions"]]
-    for protocol in protocols:
-        for submission in facts["submissions"]:
-            files.append(f"score/{protocol}/{submission}_metrics.csv")
-    for name, submission, case in played(facts, protocols):
-        place = f"{name}/{submission}/{case}"
+    for name, protocol in protocols.items():
+        for play in plays(protocol):
+            files += [f"score/{play}/{one}_metrics.csv" for one in players(facts, name)]
+    for play, submission, case in played(facts, protocols):
+        protocol = protocol_of(play, protocols)
+        place = f"{play}/{submission}/{case}"
         files.append(f"score/{place}.csv")
-        for k in interactions(protocols[name]):
+        for k in interactions(protocol):
             files += [f"prompt/{place}/{k}.json", f"predict/{place}/{k}.json"]
-        for k in answered(protocols[name], facts["answers"]):
+        for k in answered(protocol, facts["answers"]):
             files.append(f"predict/{place}/{k}.npz")
     return [f"results/{file}" for file in files]
 

@@ -26,8 +26,7 @@ Session = tuple[str, str, str]
 class Run:
     """What is to be compared; what a run's folder does not say is empty.
 
-    scores: value by interaction, label and metric, as text, of each session. protocols: what is
-    known of each, and its version.
+    sessions: the score table of each. results: the folder that holds prompts and records too.
     """
 
     sessions: dict[Session, Path]
@@ -139,9 +138,10 @@ def _of_folder(results: Path) -> Run:
         for case in sorted({case for _, _, case in sessions})
     }
     protocols = {}
-    for (protocol, submission, case), _ in sessions.items():
+    for play, submission, case in sessions:
+        protocol = play.partition(".")[0]
         if protocol not in protocols:
-            said = read_json(results / "prompt" / protocol / submission / case / "1.json")
+            said = read_json(results / "prompt" / play / submission / case / "1.json")
             protocols[protocol] = {"version": said["version"], "seed": said["seed"]}
     return Run(sessions, results, submissions, cases, protocols)
 
@@ -170,7 +170,22 @@ def _facts(one: Run, other: Run) -> list[str]:
                 changed = _changed(before[name], after[name])
                 if changed:
                     lines.append(f"{kind.removesuffix('s')} {name}: {changed}")
-    return lines
+    before, after = _places(one), _places(other)
+    return lines + [
+        f"leaderboard {protocol}: {submission} is {before[protocol, submission]}, then {place}"
+        for (protocol, submission), place in after.items()
+        if before.get((protocol, submission), place) != place
+    ]
+
+
+def _places(run: Run) -> dict[tuple[str, str], str]:
+    """Return the place of each submission on each protocol's leaderboard."""
+    places = {}
+    for path in sorted(run.results.glob("rank/*/leaderboard.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                places[path.parent.name, row["submission"]] = row["rank"]
+    return places
 
 
 def _changed(before: Any, after: Any) -> str:
@@ -222,7 +237,8 @@ def _said(prompt: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(one: Run, other: Run, session: Session) -> str:
-    protocol, submission, case = session
+    play, submission, case = session
+    protocol = play.partition(".")[0]  # a repetition is NAME.NUMBER
     parted = _first_difference(one, other, session)
     stage = parted[0] if parted else "score"
     where = f"the {stage} at interaction {parted[1]} differs" if parted else "same answers"

@@ -60,14 +60,17 @@ class Archived:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def played(self) -> Iterator[tuple[Protocol, str, str]]:
-        """Yield every (protocol, submission, case)."""
-        for name, submission, case in contents.played(self.facts, self.protocols):
-            yield self.protocols[name], submission, case
+    def played(self) -> Iterator[tuple[str, str, str]]:
+        """Yield every (play, submission, case)."""
+        yield from contents.played(self.facts, self.protocols)
 
-    def file(self, stage: str, protocol: Protocol, submission: str, case: str, name: str) -> Path:
+    def protocol(self, play: str) -> Protocol:
+        """Return the protocol of a play."""
+        return contents.protocol_of(play, self.protocols)
+
+    def file(self, stage: str, play: str, submission: str, case: str, name: str) -> Path:
         """Return a file of a session."""
-        return self.results / stage / protocol["name"] / submission / case / name
+        return self.results / stage / play / submission / case / name
 
 
 def verify(archive: Path, *, truth: Path | None = None) -> Findings:
@@ -151,15 +154,16 @@ def _check_sessions(archived: Archived, found: Findings) -> None:
     """Records and prompts belong where they lie, and each prompt says all that was said before."""
     sessions = 0
     problems = []
-    for protocol, submission, case in archived.played():
+    for play, submission, case in archived.played():
+        protocol = archived.protocol(play)
         before: dict[str, Any] = {}
         for k in contents.interactions(protocol):
-            said_json = archived.file("prompt", protocol, submission, case, f"{k}.json")
-            record_json = archived.file("predict", protocol, submission, case, f"{k}.json")
+            said_json = archived.file("prompt", play, submission, case, f"{k}.json")
+            record_json = archived.file("predict", play, submission, case, f"{k}.json")
             if not said_json.is_file() or not record_json.is_file():
                 continue  # told as missing
             said, record = read_json(said_json), read_json(record_json)
-            place = f"{protocol['name']}/{submission}/{case}/{k}"
+            place = f"{play}/{submission}/{case}/{k}"
             head = {
                 "case": case,
                 "protocol": protocol["name"],
@@ -214,8 +218,9 @@ def _check_scores(archived: Archived, found: Findings) -> None:
     """Each score table has the rows that protocol and case ask for, in their order."""
     problems = []
     count = 0
-    for protocol, submission, case in archived.played():
-        name = f"score/{protocol['name']}/{submission}/{case}.csv"
+    for play, submission, case in archived.played():
+        protocol = archived.protocol(play)
+        name = f"score/{play}/{submission}/{case}.csv"
         path = archived.results / name
         if not path.is_file():
             continue  # told as missing
@@ -227,7 +232,11 @@ def _check_scores(archived: Archived, found: Findings) -> None:
             for label in labels
             for metric in protocol["metrics"]
         ]
-        if [row[:3] for row in rows] != expected:
+        names = {column(metric) for metric in protocol["metrics"]}
+        extra = [row for row in rows[1:] if len(row) != 4 or row[2] not in names]
+        if extra and not _wants_areas(protocol):
+            problems.append(f"results/{name}: {','.join(extra[0])} is of no metric of the protocol")
+        if [row[:3] for row in rows if row not in extra] != expected:
             problems.append(f"results/{name}: rows missing, added or in another order")
         for row in rows[1:]:
             if len(row) != 4 or repr(float(row[3])) != row[3]:
@@ -237,22 +246,22 @@ def _check_scores(archived: Archived, found: Findings) -> None:
 
 
 def _check_tables(archived: Archived, found: Findings) -> None:
-    script = _script("metrics")
-    for name, protocol in archived.protocols.items():
-        for submission in archived.facts["submissions"]:
-            cases = list(archived.facts["cases"])
-            scores = [str(archived.results / f"score/{name}/{submission}/{c}.csv") for c in cases]
-            records = [
-                str(archived.file("predict", protocol, submission, case, f"{k}.json"))
-                for case in cases
-                for k in contents.interactions(protocol)
-            ]
-            table = f"score/{name}/{submission}_metrics.csv"
-            with tempfile.TemporaryDirectory() as aside:
-                output = Path(aside, "table.csv")
-                script.main(scores, records, str(output), cases=cases, values=protocol)
-                problems = _compared(archived.results / table, output, f"results/{table}")
-            found.checks("team tables from scores and records", problems)
+    cases = list(archived.facts["cases"])
+    pairs = dict.fromkeys((play, submission) for play, submission, _ in archived.played())
+    for play, submission in pairs:
+        protocol = archived.protocol(play)
+        scores = [str(archived.results / f"score/{play}/{submission}/{c}.csv") for c in cases]
+        records = [
+            str(archived.file("predict", play, submission, case, f"{k}.json"))
+            for case in cases
+            for k in contents.interactions(protocol)
+        ]
+        table = f"score/{play}/{submission}_metrics.csv"
+        with tempfile.TemporaryDirectory() as aside:
+            output = Path(aside, "table.csv")
+            _script("metrics").main(scores, records, str(output), cases=cases, values=protocol)
+            problems = _compared(archived.results / table, output, f"results/{table}")
+        found.checks("team tables from scores and records", problems)
 
 
 def _check_ranks(archived: Archived, found: Findings) -> None:
@@ -260,9 +269,11 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
     facts = archived.facts
     for name, protocol in archived.protocols.items():
         tables = [
-            str(archived.results / f"score/{name}/{submission}_metrics.csv")
-            for submission in facts["submissions"]
+            str(archived.results / f"score/{play}/{submission}_metrics.csv")
+            for play in contents.plays(protocol)
+            for submission in contents.players(facts, name)
         ]
+        left_out = facts["left_out"].get(name)
         with tempfile.TemporaryDirectory() as aside:
             script.main(
                 tables,
@@ -270,6 +281,7 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
                 names={key: about["name"] for key, about in facts["submissions"].items()},
                 groups={case: about["groups"] for case, about in facts["cases"].items()},
                 protocol=protocol,
+                **({"left_out": left_out} if left_out else {}),
             )
             made = contents.table_files(name, Path(aside, "results"))
             there = contents.table_files(name, archived.results)
@@ -280,7 +292,7 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
                 if not same(archived.folder / file, Path(aside, file)):
                     problems.append(f"{file}: is not what the team tables give")
             named = {text for file in there for text in _software(archived.folder / file)}
-            if len(named) > 1:
+            if len(named - {""}) > 1:
                 problems.append(f"results/rank/{name}: the tables name different software")
         found.checks("rankings from team tables", problems)
 
@@ -337,10 +349,11 @@ def _check_answers(archived: Archived, found: Findings) -> None:
     if kind != "all":
         which = {"none": "no answers are", "final": "only the final answers are"}[kind]
         found.unchecked.append(f"answers: {which} in the archive")
-    for protocol, submission, case in archived.played():
+    for play, submission, case in archived.played():
+        protocol = archived.protocol(play)
         for k in contents.answered(protocol, kind):
-            path = archived.file("predict", protocol, submission, case, f"{k}.npz")
-            name = f"results/predict/{protocol['name']}/{submission}/{case}/{k}.npz"
+            path = archived.file("predict", play, submission, case, f"{k}.npz")
+            name = f"results/predict/{play}/{submission}/{case}/{k}.npz"
             problems = []
             try:
                 about = read_json(archived.results / f"prepare/{case}.json")
@@ -393,38 +406,40 @@ def _check_truth(archived: Archived, truth: Path | None, found: Findings) -> Non
 def _check_case(
     archived: Archived, case: str, files: dict[str, str], aside: Path, found: Findings
 ) -> None:
-    for protocol, submission, played in archived.played():
+    for play, submission, played in archived.played():
         if played != case:
             continue
-        place = f"{protocol['name']}/{submission}/{case}"
+        place = f"{play}/{submission}/{case}"
         try:
-            _check_values(archived, protocol, submission, case, files, aside, found)
-            _check_prompts(archived, protocol, submission, case, files, aside, found)
+            _check_values(archived, play, submission, case, files, aside, found)
+            _check_prompts(archived, play, submission, case, files, aside, found)
         except BROKEN as error:
             found.wrong.append(f"{place}: cannot be made anew: {' '.join(str(error).split())}")
 
 
 def _check_values(
     archived: Archived,
-    protocol: Protocol,
+    play: str,
     submission: str,
     case: str,
     files: dict[str, str],
     aside: Path,
     found: Findings,
 ) -> None:
-    name = f"results/score/{protocol['name']}/{submission}/{case}.csv"
+    protocol = archived.protocol(play)
+    name = f"results/score/{play}/{submission}/{case}.csv"
     lines = (archived.folder / name).read_text(encoding="utf-8").splitlines()[1:]
     problems = []
     numbers = contents.answered(protocol, archived.facts["answers"])
     if not numbers:
         return
-    answers = [archived.file("predict", protocol, submission, case, f"{k}.npz") for k in numbers]
+    answers = [archived.file("predict", play, submission, case, f"{k}.npz") for k in numbers]
     output = aside / "scores.csv"
     _script("score").main(
         {"image": files["spacing"], "truth": files["truth"], "answers": answers},
         str(output),
         protocol["metrics"],
+        **_score_options(protocol),
     )
     made = output.read_text(encoding="utf-8").splitlines()[1:]
     for position, k in enumerate(numbers, start=1):
@@ -435,54 +450,65 @@ def _check_values(
     found.checks("scores from answers and truth", problems, count=len(made))
 
 
+def _score_options(protocol: Protocol) -> dict[str, Any]:
+    """Return what the score script is given beyond the metrics, where the protocol asks for it."""
+    ignored = {"ignore_label": protocol["ignore_label"]} if "ignore_label" in protocol else {}
+    return ignored | ({"areas": True} if _wants_areas(protocol) else {})
+
+
+def _wants_areas(protocol: Protocol) -> bool:
+    return "min_area_px" in protocol["series"].get("noc", {})
+
+
 def _check_prompts(
     archived: Archived,
-    protocol: Protocol,
+    play: str,
     submission: str,
     case: str,
     files: dict[str, str],
     aside: Path,
     found: Findings,
 ) -> None:
+    protocol = archived.protocol(play)
     numbers = contents.answered(protocol, archived.facts["answers"])
     for k, step in enumerate(steps(protocol), start=1):
         given: dict[str, str] = {key: files[key] for key in ("truth", "image") if key in files}
         if step["prompt"] == "box" and "image" not in given:
             continue  # told for the case
         if step["prompt"] == "drawn":
-            place = f"{protocol['name']}/{submission}/{case}/{k}"
+            place = f"{play}/{submission}/{case}/{k}"
             found.unchecked.append(f"prompt/{place}.json: drawn scribbles are not in the archive")
             continue
         if k > 1:
-            given["said"] = str(
-                archived.file("prompt", protocol, submission, case, f"{k - 1}.json")
-            )
-            answer = archived.file("predict", protocol, submission, case, f"{k - 1}.npz")
+            given["said"] = str(archived.file("prompt", play, submission, case, f"{k - 1}.json"))
+            answer = archived.file("predict", play, submission, case, f"{k - 1}.npz")
             if k - 1 not in numbers:
                 found.unchecked.append(
-                    f"prompt/{protocol['name']}/{submission}/{case}/{k}.json: the answer before it "
+                    f"prompt/{play}/{submission}/{case}/{k}.json: the answer before it "
                     "is not in the archive"
                 )
                 continue
             given["answer"] = str(answer)
-        there = archived.file("prompt", protocol, submission, case, f"{k}.json")
+        there = archived.file("prompt", play, submission, case, f"{k}.json")
         made = aside / "said.json"
-        _script("prompt").main(given, str(made), case, k, prompt_values(protocol, step))
+        _script("prompt").main(given, str(made), case, k, prompt_values(protocol, step, play))
         same = there.read_bytes() == made.read_bytes()
         name = f"results/{there.relative_to(archived.results)}"
         problem = f"{name}: is not what the user says to the answer before"
         found.checks("prompts from answers and truth", [] if same else [problem])
 
 
-def prompt_values(protocol: Protocol, step: dict[str, Any]) -> dict[str, Any]:
-    """Return what the prompt script is given at one interaction."""
+def prompt_values(protocol: Protocol, step: dict[str, Any], play: str) -> dict[str, Any]:
+    """Return what the prompt script is given at one interaction of a play."""
     optional = ("stop_when", "ignore_label")
+    repetition = contents.plays(protocol).index(play)
     return {
         "protocol": protocol["name"],
         "version": protocol["version"],
         "seed": protocol["seed"],
         "step": step,
         **{key: protocol[key] for key in optional if key in protocol},
+        **({"repetition": repetition} if repetition else {}),
     }
 
 
