@@ -18,6 +18,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        all_tables(),
         expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
         expand(rules.report.output.page, protocol=ARENA.protocols),
 

@@ -143,6 +143,15 @@ def tables_of(wildcards):
     )
 
 
+def all_tables():
+    """Return every submission's table, of every play."""
+    return [
+        str(rules.metrics.output.table).format(protocol=play, submission=submission)
+        for play in all_plays()
+        for submission in players(play)
+    ]
+
+
 def ranked_protocol(wildcards):
     protocol = protocol_of(wildcards)
     keys = ("name", "version", "seed", "user", "metrics", "ranking")
