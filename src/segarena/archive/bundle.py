@@ -66,7 +66,7 @@ def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) ->
         "protocols": arena.protocols,
         "cases": {name: {"groups": case.described} for name, case in arena.cases.items()},
         "submissions": {name: {"name": arena.display_names[name]} for name in arena.submissions},
-        "left_out": getattr(arena, "left_out", {}),
+        "left_out": arena.left_out,
         "code": code,
     }
 
