@@ -7,13 +7,17 @@ from PIL import Image as Picture
 
 from segarena.case import Image
 from segarena.report.pictures import (
+    COLOURS,
     LONGEST_SIDE,
+    SHEET_COLUMNS,
+    SHEET_LINE,
     THINNEST_SIDE,
     WHITE,
     describe,
     view_of,
     write_answers,
     write_case,
+    write_sheet,
     write_truth,
 )
 
@@ -155,3 +159,22 @@ def test_colour_image_keeps_its_colours(tmp_path: Path) -> None:
         red, green, _ = picture.convert("RGB").getpixel((100, 100))
     assert red > 180
     assert green < 20
+
+
+def test_sheet_lays_truth_and_answers_over_the_case(tmp_path: Path) -> None:
+    """Two interactions stand side by side; only the second shows the answer, both the truth."""
+    view = view_of(CUBE, (1, 1, 1))
+    write_case(tmp_path / "c.webp", view, Image(np.zeros(CUBE.shape, np.uint8), (1, 1, 1), None))
+    write_truth(tmp_path / "t.png", view, CUBE)
+    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE), CUBE], [said(), said()])
+    write_sheet(
+        tmp_path / "s.png", tmp_path / "c.webp", tmp_path / "t.png", {"ada": tmp_path / "a.png"}
+    )
+    sheet = pixels(tmp_path / "s.png")
+    width = sheet.shape[1] // SHEET_COLUMNS
+    assert sheet.shape[0] == view.height + SHEET_LINE
+    scale = LONGEST_SIDE // 20
+    middle, edge = 10 * scale, SHEET_LINE + 8 * scale
+    for panel, answered in ((0, False), (width, True)):
+        assert sheet[edge - 1, panel + middle].tolist() == [255, 255, 255]
+        assert (sheet[edge, panel + middle].tolist() == list(COLOURS[0])) == answered

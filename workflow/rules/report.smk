@@ -50,6 +50,31 @@ rule answer_pictures:
         "../scripts/answer_pictures.py"
 
 
+# On demand, `snakemake sheets`: the page shows the same and draws nothing twice.
+rule sheet:
+    input:
+        image=rules.case_picture.output.image,
+        truth=rules.case_picture.output.truth,
+        answers=answer_pictures_of,
+    output:
+        "results/report/{protocol}/sheets/{case}.png",
+    log:
+        "results/logs/report/{protocol}/sheets/{case}.log",
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        code=code("sheet.py"),
+    message:
+        "{wildcards.protocol}: the contact sheet of {wildcards.case}"
+    script:
+        "../scripts/sheet.py"
+
+
+rule sheets:
+    input:
+        expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),
+
+
 rule report:
     input:
         tables=first_tables_of,

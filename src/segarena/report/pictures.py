@@ -36,6 +36,8 @@ AXES = ("axial", "coronal", "sagittal")
 LONGEST_SIDE = 320
 THINNEST_SIDE = 48
 GAP = 4
+SHEET_LINE = 14
+SHEET_COLUMNS = 3
 MARGIN = 0.35
 LEAST_MARGIN_MM = 8.0
 
@@ -124,6 +126,36 @@ def describe(view: View) -> dict[str, Any]:
             for plane in view.planes
         ],
     }
+
+
+def write_sheet(
+    path: str | Path, case_picture: str | Path, truth: str | Path, answers: dict[str, Path]
+) -> None:
+    """Write a case's contact sheet as PNG: three panels a row, an interaction each.
+
+    case_picture, truth: what `write_case` and `write_truth` wrote. answers: submission -> what
+    `write_answers` wrote for this case.
+    """
+    with Picture.open(case_picture) as image, Picture.open(truth) as outline:
+        ground = image.convert("RGBA")
+        ground.alpha_composite(outline.convert("RGBA"))
+    width, height = ground.size[0] + GAP, ground.size[1] + SHEET_LINE
+    panels: list[tuple[str, Picture.Image]] = []
+    for submission, layer_png in answers.items():
+        with Picture.open(layer_png) as layers:
+            drawn = layers.convert("RGBA")
+        for k in range(drawn.height // ground.height):
+            panel = ground.copy()
+            top = k * ground.height
+            panel.alpha_composite(drawn.crop((0, top, ground.width, top + ground.height)))
+            panels.append((f"{submission}, interaction {k + 1}", panel.convert("RGB")))
+    rows = -(-len(panels) // SHEET_COLUMNS)
+    sheet = Picture.new("RGB", (SHEET_COLUMNS * width, rows * height))
+    for i, (title, panel) in enumerate(panels):
+        x, y = i % SHEET_COLUMNS * width, i // SHEET_COLUMNS * height
+        sheet.paste(panel, (x, y + SHEET_LINE))
+        ImageDraw.Draw(sheet).text((x + 2, y + 1), title, fill=(255, 255, 255))
+    _save(sheet, path, format="PNG")
 
 
 def write_case(path: str | Path, view: View, image: Image) -> None:
