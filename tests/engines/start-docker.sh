@@ -2,7 +2,8 @@
 # Make a Docker engine answer and print DOCKER_HOST=...; for a bare Debian machine or container, as root, without
 # systemd.   eval "$(tests/engines/start-docker.sh)"; export DOCKER_HOST
 #
-# An engine that already answers ($DOCKER_HOST, the usual socket, or the private one of an earlier call) is used.
+# An engine that already answers ($DOCKER_HOST, the usual socket, or the private one of an earlier call) is used;
+# with SEGARENA_DOCKER_PRIVATE=1 only the private one.
 # Otherwise docker.io is installed from Debian where dockerd is missing, and a private dockerd is started with its
 # state in $SEGARENA_DOCKER_DIR (default ${TMPDIR:-/tmp}/segarena-docker); stop it: kill "$(cat DIR/dockerd.pid)".
 # It has no bridge, because submissions run without network, and lives in a network namespace of its own, because a
@@ -80,7 +81,8 @@ start() { # DOCKERD_OPTION... ; true once the engine answers
   return 1
 }
 
-use_any_of "${DOCKER_HOST:-}" unix:///var/run/docker.sock "$private"
+if [ -z "${SEGARENA_DOCKER_PRIVATE:-}" ]; then use_any_of "${DOCKER_HOST:-}" unix:///var/run/docker.sock; fi
+use_any_of "$private"
 if [ "$(id -u)" != 0 ]; then
   echo "start-docker.sh: no engine answers, and starting one needs root" >&2
   exit 1
