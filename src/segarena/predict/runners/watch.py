@@ -76,7 +76,7 @@ def memory_of(pid: int, name: str) -> Callable[[], int | None]:
         if file is None:
             return None
         try:
-            lines = file.read_text(encoding="ascii").splitlines()
+            lines = file.read_text(encoding="utf-8").splitlines()
         except OSError:
             return None
         values = dict(line.split(" ", 1) for line in lines)
@@ -87,7 +87,7 @@ def memory_of(pid: int, name: str) -> Callable[[], int | None]:
 
 def _memory_file(pid: int, name: str) -> tuple[Path | None, tuple[str, ...]]:
     try:
-        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines()
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None, ()
     for group in groups:
