@@ -15,7 +15,7 @@ pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/installed
 	.venv/bin/snakemake --snakefile Snakefile --directory demo --configfile config/demo.yaml --cores 2 --quiet host reason
 	@echo
-	@.venv/bin/python -c "import pandas; board = pandas.read_csv('demo/results/rank/cvpr25/leaderboard.csv'); print(board.filter(regex='^(rank|name|mean_rank)$$|_mean$$').drop(columns=list(board.filter(regex='_then_mean$$'))).to_string(index=False))"
+	@.venv/bin/python -c "import pandas; board = pandas.read_csv('demo/results/rank/cvpr25/leaderboard.csv'); print(board.filter(regex='^(rank|submission|mean_rank)$$|_mean$$').drop(columns=list(board.filter(regex='_then_mean$$'))).to_string(index=False))"
 	@echo "All results: demo/results (leaderboard: demo/results/rank/cvpr25/leaderboard.csv)"
 
 test: .venv/installed-dev
