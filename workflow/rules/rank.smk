@@ -31,7 +31,6 @@ rule rank:
     conda:
         "../../envs/segarena.yaml"
     params:
-        names=ARENA.display_names,
         groups=case_groups(),
         protocol=ranked_protocol,
         left_out=left_out_of,

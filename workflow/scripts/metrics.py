@@ -16,10 +16,12 @@ def main(
     values: dict[str, Any],
 ) -> None:
     """Summarise each case's scores and running times."""
-    records = [read_json(path) for path in record_files]
+    records: dict[str, list[dict[str, Any]]] = {case: [] for case in cases}
+    for record in map(read_json, record_files):
+        records[record["case"]].append(record)
     rows = []
     for case, scores in zip(cases, score_files, strict=True):
-        mine = sorted((r for r in records if r["case"] == case), key=lambda r: r["interaction"])
+        mine = sorted(records[case], key=lambda record: record["interaction"])
         seconds = [record["seconds"] for record in mine]
         asked = [record["status"] != "not_asked" for record in mine]
         rows.append(row(case, read_scores(scores), seconds, values, asked=asked))

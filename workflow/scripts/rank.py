@@ -19,7 +19,6 @@ def main(
     tables: list[str],
     out: Path,
     *,
-    names: dict[str, str],
     groups: dict[str, dict[str, str]],
     protocol: dict[str, Any],
     left_out: dict[str, str] | None = None,
@@ -27,20 +26,20 @@ def main(
     """Write the leaderboard and every table behind it under `out`.
 
     tables: of every submission, and of every repetition where the protocol is played several times;
-    a case then counts with its mean. names: display name by submission. groups: what the sheet says
-    of each case, by case. left_out: why a submission does not play.
+    a case then counts with its mean. groups: what the sheet says of each case, by case.
+    left_out: why a submission does not play.
     """
     ranking = protocol["ranking"]
     metrics = ranking["metrics"]
-    frames = [_table(Path(path), names, cases=len(groups)) for path in tables]
+    frames = [_table(Path(path), cases=len(groups)) for path in tables]
     played = pd.concat(frames, ignore_index=True)
     for metric in metrics:
         if metric not in played:
             raise ConfigError(
                 f"{protocol['name']}: ranking.metrics: no column {metric!r}; choose among "
-                f"{', '.join(played.columns.drop(['submission', 'name', 'case', 'repetition']))}"
+                f"{', '.join(played.columns.drop(['submission', 'case', 'repetition']))}"
             )
-    scores = played.groupby(["submission", "name", "case"], as_index=False)[metrics].mean()
+    scores = played.groupby(["submission", "case"], as_index=False)[metrics].mean()
     interactions = sum(step["times"] for step in protocol["user"])
     smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
     facts = about(
@@ -69,7 +68,7 @@ def main(
     )
 
 
-def _table(path: Path, names: dict[str, str], *, cases: int) -> pd.DataFrame:
+def _table(path: Path, *, cases: int) -> pd.DataFrame:
     """Return a submission's table, with what its path says of it."""
     submission = path.name.removesuffix("_metrics.csv")
     table = pd.read_csv(io.StringIO("".join(read_lines(path))))
@@ -77,7 +76,7 @@ def _table(path: Path, names: dict[str, str], *, cases: int) -> pd.DataFrame:
         raise EngineError(f"{path}: {len(table)} of {cases} cases; delete it, run again")
     table = table.rename(columns={"CaseName": "case"})
     table["case"] = table["case"].str.removesuffix(".npz")
-    where = {"submission": submission, "name": names[submission], "repetition": path.parent.name}
+    where = {"submission": submission, "repetition": path.parent.name}
     return table.assign(**where)
 
 
@@ -106,7 +105,6 @@ if "snakemake" in globals():
         main(
             list(snakemake.input.tables),
             Path(snakemake.output.leaderboard).parent,
-            names=snakemake.params.names,
             groups=snakemake.params.groups,
             protocol=snakemake.params.protocol,
             left_out=snakemake.params.left_out,

@@ -278,7 +278,6 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
             script.main(
                 tables,
                 Path(aside, "results", "rank", name),
-                names={key: about["name"] for key, about in facts["submissions"].items()},
                 groups={case: about["groups"] for case, about in facts["cases"].items()},
                 protocol=protocol,
                 **({"left_out": left_out} if left_out else {}),

@@ -15,7 +15,8 @@ import numpy as np
 
 from segarena.errors import EngineError
 from segarena.files import read_lines, whole
-from segarena.score.metrics import METRICS
+from segarena.score.curves import auc
+from segarena.score.metrics import METRICS, column
 from segarena.score.noc import AREAS, failed, large_enough, noc
 
 Scores = dict[str, dict[int, list[float]]]
@@ -52,21 +53,24 @@ def row(
     """
     if len(seconds) != len(next(iter(scores.values()))):
         raise EngineError(f"{case}: interactions are missing in its scores; delete them, run again")
-    means = {_column(metric): _means(scores, metric) for metric in values["metrics"]}
+    means = {column(metric): _means(scores, metric) for metric in values["metrics"]}
     labels = len(next(iter(next(iter(scores.values())).values())))
     bound = values["time"]["seconds_per_label"] * labels
     time = values["time"]
     per_case = time.get("per", "case") == "case"  # per call, an answer that is late has failed
     if per_case and time["on_overtime"] == "zero" and sum(seconds) > bound:
         scores = {name: _worst(series, name, values["metrics"]) for name, series in scores.items()}
-        means = {_column(metric): _means(scores, metric) for metric in values["metrics"]}
-    first = values["series"]["auc_from"] - 1
+        means = {column(metric): _means(scores, metric) for metric in values["metrics"]}
+    first = values["series"]["auc_from"]
     numbered = range(1, len(seconds) + 1)
     return {
         "CaseName": f"{case}.npz",
         "TotalRunningTime": sum(seconds),
         **{f"RunningTime_{k}": seconds[k - 1] for k in numbered},
-        **{f"{name}_AUC": float(np.trapezoid(series[first:])) for name, series in means.items()},
+        **{
+            f"{name}_AUC": float(auc(series.tolist(), auc_from=first))
+            for name, series in means.items()
+        },
         **{f"{name}_Final": float(series[-1]) for name, series in means.items()},
         **{f"{name}_{k}": float(series[k - 1]) for name, series in means.items() for k in numbered},
         "num_class": labels,
@@ -93,7 +97,7 @@ def _noc_columns(
     wanted = values["series"].get("noc")
     if wanted is None:
         return {}
-    name = next(_column(metric) for metric in values["metrics"] if metric["name"] == "IoU")
+    name = next(column(metric) for metric in values["metrics"] if metric["name"] == "IoU")
     series = list(zip(*(scores[name][k] for k in sorted(scores[name])), strict=True))
     clicks = len(seconds)
     played = [second for second, was in zip(seconds, asked, strict=True) if was]
@@ -122,9 +126,9 @@ def _large_columns(scores: Scores, values: dict[str, Any], min_area: int) -> Row
     ]
     columns: Row = {f"Kept_min{min_area}": sum(kept)}
     for metric in values["metrics"]:
-        last = scores[_column(metric)][max(scores[_column(metric)])]
+        last = scores[column(metric)][max(scores[column(metric)])]
         chosen = [value for value, keep in zip(last, kept, strict=True) if keep]
-        columns[f"{_column(metric)}_Final_min{min_area}"] = np.mean(chosen) if chosen else ""
+        columns[f"{column(metric)}_Final_min{min_area}"] = np.mean(chosen) if chosen else ""
     return columns
 
 
@@ -132,17 +136,13 @@ def _worst(
     series: dict[int, list[float]], name: str, metrics: list[dict[str, Any]]
 ) -> dict[int, list[float]]:
     """Return a metric's series as of answers that do not count."""
-    known = {_column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
+    known = {column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
     value = 0.0 if known.get(name, True) else float("inf")
     return {k: [value] * len(labels) for k, labels in series.items()}
 
 
-def _column(metric: dict[str, Any]) -> str:
-    return metric.get("as", metric["name"])
-
-
 def _means(scores: Scores, metric: dict[str, Any]) -> np.ndarray:
-    series = _mean_series(scores, _column(metric))
+    series = _mean_series(scores, column(metric))
     gate = metric.get("zero_unless")
     if gate:
         worst = 0.0 if METRICS[metric["name"]].larger_is_better else np.inf
