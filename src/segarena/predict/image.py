@@ -102,11 +102,16 @@ def image_of_archive(source: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def opened_archive(source: Path) -> Iterator[IO[bytes]]:
-    """Open an archive for an engine; what engines do not unpack (zst, xz) is unpacked here."""
+def opened_archive(source: Path, *, plain: bool = False) -> Iterator[Any]:
+    """Open an archive for an engine, unpacked where the engine does not do that itself.
+
+    Docker unpacks gz alone; Podman and Apptainer, as some distributions build them, not even that,
+    and are given a plain archive.
+    """
     with _our_file(source) as file:
         packed = _packing(file.peek(8))
-        yield _unpacked(file) if packed in {"zst", "xz"} else file
+        as_it_is = not packed or (packed == "gz" and not plain)
+        yield file if as_it_is else _Telling(_unpacked(file))
 
 
 def _contents(file: "_Hashing") -> tuple[Any, dict[str, bytes], dict[str, str]]:
@@ -214,9 +219,12 @@ def _our_file(source: Path) -> Iterator[io.BufferedReader]:
 
 
 class _Telling:
-    """A stream whose own kind of error becomes a ValueError."""
+    """A stream that can be read and nothing else; its own kind of error becomes a ValueError.
 
-    def __init__(self, stream: Any, error: type[Exception]) -> None:
+    (An HTTP client would take the length of the packed file for that of the stream.)
+    """
+
+    def __init__(self, stream: Any, *error: type[Exception]) -> None:
         self.stream, self.error = stream, error
 
     def read(self, size: int = -1) -> bytes:

@@ -10,16 +10,13 @@ limit stands behind that. docs/isolation.md has the table.
 
 import contextlib
 import fcntl
-import gzip
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from segarena.errors import ConfigError, EngineError
 from segarena.files import whole
@@ -153,11 +150,10 @@ class ApptainerRunner:
         return sif
 
     def _build(self, source: Path, sif: Path) -> None:
-        # Apptainer reads a docker-archive only when it is not compressed.
         with tempfile.NamedTemporaryFile(suffix=".tar") as tar, whole(sif) as aside:
             try:
-                with opened_archive(source) as packed, _plain(packed) as plain:
-                    shutil.copyfileobj(plain, tar, 1 << 20)
+                with opened_archive(source, plain=True) as archive:
+                    shutil.copyfileobj(archive, tar, 1 << 20)
                 tar.flush()
             except OSError as error:
                 raise EngineError(f"{source}: cannot be unpacked ({error})") from error
@@ -267,14 +263,3 @@ def _cut(log: Path) -> None:
             file.seek(size - LOG_BYTES)
             end = file.read()
         log.write_bytes(end)
-
-
-@contextlib.contextmanager
-def _plain(packed: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Give an archive's content whether it is compressed with gzip or not."""
-    compressed = getattr(packed, "peek", lambda _n: b"")(2)[:2] == b"\x1f\x8b"
-    if compressed:
-        with gzip.open(packed) as plain:
-            yield plain  # type: ignore[misc]
-    else:
-        yield packed
