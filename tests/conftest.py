@@ -55,6 +55,29 @@ def docker_host() -> str:
 
 
 @pytest.fixture(scope="session")
+def engine(docker_host: str) -> Iterator[str]:
+    """The engine, as the package finds it."""
+    before = os.environ.get("DOCKER_HOST")
+    os.environ["DOCKER_HOST"] = docker_host
+    yield docker_host
+    if before is None:
+        del os.environ["DOCKER_HOST"]
+    else:
+        os.environ["DOCKER_HOST"] = before
+
+
+@pytest.fixture
+def runtime(request: pytest.FixtureRequest) -> str:
+    """The runtime of a test: docker, or what an indirect parameter of this name says."""
+    name = getattr(request, "param", "docker")
+    if name == "docker":
+        request.getfixturevalue("engine")
+    elif not shutil.which(name):
+        missing(f"there is no {name} (tests/engines/install-{name}.sh installs it)")
+    return name
+
+
+@pytest.fixture(scope="session")
 def test_cache() -> Path:
     """The folder of what is made once per machine."""
     usual = Path(tempfile.gettempdir(), "segarena-test-cache")

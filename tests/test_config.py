@@ -43,6 +43,8 @@ def test_defaults_come_from_the_schema(config: dict):
         ({"protocols": ["cvpr24"]}, "known: .*cvpr25"),
         ({"cases": {"images": "x"}}, "labels"),
         ({"sheets": {"cases": "nowhere.tsv"}}, "no file 'nowhere.tsv'"),
+        ({"runtime": "podman"}, "base_image: the folders ada run in a container only with one"),
+        ({"runtime": "apptainer", "base_image": "gone.sif"}, "base_image: no file 'gone.sif'"),
     ],
 )
 def test_a_wrong_key_is_named(config: dict, change: dict, told: str):

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import re
 import runpy
 import shutil
@@ -147,9 +146,13 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--protocol", default="cvpr25", help="name or YAML file (cvpr25)")
     parser.add_argument(
-        "--runtime", default="auto", help="auto, docker, or process (trusted folders only)"
+        "--runtime",
+        default="auto",
+        help="auto, docker, podman, apptainer, or process (trusted folders only)",
     )
-    parser.add_argument("--base-image", default="", help="the image in which a folder runs")
+    parser.add_argument(
+        "--base-image", default="", help="what a folder runs in: an image, or a file for apptainer"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=run)
 
@@ -329,32 +332,9 @@ def _keep_one_call(report: Report, folder: Path, image: dict[str, Any], protocol
     previous = read_answer(before) if before.exists() else np.zeros(shape, np.uint8)
     said = read_json(folder / case / f"said{k}.json")
     make_input(KEPT / "inputs" / f"{case}.npz", folder / case / "image.npz", said, previous)
-    report.by_hand = _by_hand(image, limits_of(protocol, call["labels"], 0.0))
-
-
-def _by_hand(image: dict[str, Any], limits: runners.Limits) -> str:
-    """Return the command that makes the kept call again, by hand."""
-    here = KEPT.resolve()
-    if image["runtime"] == "process":
-        return f"cd {image['source']} && INPUTS={here}/inputs OUTPUTS={here}/outputs sh predict.sh"
-    flags = [
-        "--rm --init --network none --ipc private --cap-drop ALL",
-        "--security-opt no-new-privileges",
-        f"--memory {limits.memory_bytes} --memory-swap {limits.memory_bytes}",
-        f"--pids-limit {limits.processes} --shm-size {limits.shared_memory_bytes}",
-        f"--tmpfs /tmp:rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}",
-        "" if limits.write_beside_code else "--read-only",
-        f"--cpus {limits.cpus}" if limits.cpus else "",
-        f"--user {os.getuid()}:{os.getgid()}" if limits.user == "caller" else "",
-        f"-v {here}/inputs:/workspace/inputs:ro -v {here}/outputs:/workspace/outputs",
-        "-w /workspace -e INPUTS=/workspace/inputs -e OUTPUTS=/workspace/outputs",
-    ]
-    if image.get("mounted"):
-        source = Path(image["source"])
-        names = sorted(path.name for path in source.iterdir())
-        flags += [f"-v {source / name}:/workspace/{name}:ro" for name in names]
-    shown = " \\\n    ".join(flag for flag in flags if flag)
-    return f"docker run {shown} \\\n    {image['image_id']} sh predict.sh"
+    limits = limits_of(protocol, call["labels"], 0.0)
+    runner, here = runners.runner(image["runtime"]), KEPT.resolve()
+    report.by_hand = runner.by_hand(image, here / "inputs", here / "outputs", limits)
 
 
 def _described(image: dict[str, Any]) -> str:

@@ -83,6 +83,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     if "slices" in values:
         cases = _sliced(cases, values["slices"])
     submissions = find_submissions(_folder(values["submissions"], f"{source}: submissions"))
+    _check_base_image(values["base_image"], values["runtime"], submissions, source)
     protocols = {}
     for name in values["protocols"]:
         protocol = load(name)
@@ -242,6 +243,25 @@ def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str
         lines = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise ConfigError(f"protocols: {protocol['name']}: no submission can play it ({lines})")
     return reasons
+
+
+def _check_base_image(
+    base_image: str, runtime: str, submissions: dict[str, Path], source: str
+) -> None:
+    """Raise ConfigError where folders should run in containers without an image to run in."""
+    folders = [name for name, path in submissions.items() if path.is_dir()]
+    if not folders or runtime in {"auto", "process"}:
+        return
+    if not base_image:
+        raise ConfigError(
+            f"{source}: base_image: the folders {', '.join(folders[:5])} run in a container only "
+            "with one; name it, or give docker archives, or write runtime: process"
+        )
+    if runtime == "apptainer" and not Path(base_image).is_file():
+        raise ConfigError(
+            f"{source}: base_image: no file {base_image!r}; with runtime apptainer write the path "
+            "of a SIF file or of a docker archive"
+        )
 
 
 def _display_names(submissions: dict[str, Path], sheet: str | None) -> dict[str, str]:

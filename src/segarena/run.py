@@ -74,10 +74,10 @@ def clear_left_overs(run_folder: Path) -> None:
 
     Whoever holds the folder's lock is alone at work here, so they are of no use to anybody.
     """
-    from segarena.predict.runners.docker import remove_left_overs
+    from segarena.predict.runners import docker, podman
     from segarena.predict.session import calls_prefix
 
-    removed = remove_left_overs(run_folder)
+    removed = docker.remove_left_overs(run_folder) + podman.remove_left_overs(run_folder)
     if removed:
         print(f"segarena: removed {removed} container(s) that a killed run left", file=sys.stderr)
     for folder in Path(tempfile.gettempdir()).glob(f"{calls_prefix(run_folder)}*"):

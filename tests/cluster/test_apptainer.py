@@ -1,4 +1,4 @@
-"""The conformance submissions on a real Apptainer: what each does ends in its status."""
+"""What only Apptainer needs; tests/predict/test_hostile.py has the misdeeds with every engine."""
 
 import os
 import shutil
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from segarena.case import Image, read_answer, write_image
-from segarena.errors import EngineError
+from segarena.errors import ConfigError, EngineError
 from segarena.files import read_json, write_json
+from segarena.predict.runners import Limits
 from segarena.predict.runners.apptainer import ApptainerRunner
 from segarena.predict.session import answer
 from segarena.prompt.user import first_words, say_box
@@ -90,14 +91,6 @@ def test_an_honest_submission_gives_its_answer(play: Callable[..., Played]):
     assert played.record["runtime"] == "apptainer"
 
 
-def test_a_crash_is_the_submissions(play: Callable[..., Played]):
-    """An exit code is recorded, and what was printed is told."""
-    played = play("echo alas; exit 7")
-    assert played.record["status"] == "crashed"
-    assert played.record["exit_code"] == 7
-    assert "alas" in played.log
-
-
 def test_exit_code_255_is_the_submissions_when_its_program_ran(play: Callable[..., Played]):
     """Apptainer's own code for what it cannot start is not mistaken for the program's."""
     played = play("echo 'FATAL: not really' >&2; exit 255")
@@ -109,18 +102,6 @@ def test_a_hanging_submission_is_stopped_with_all_its_children(play: Callable[..
     played = play("sleep 4242 & sleep 4242", seconds=2)
     assert played.record["status"] == "timed_out"
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_sleep(path)]
-
-
-def test_memory_beyond_the_limit_is_out_of_memory(play: Callable[..., Played]):
-    """The call is killed when its processes hold more than the protocol allows."""
-    played = play("head -c 600m /dev/zero | tail -c 590m > /dev/null; sleep 5; " + HONEST)
-    assert played.record["status"] == "out_of_memory"
-
-
-def test_a_full_tmp_is_too_much_output(play: Callable[..., Played]):
-    """/tmp is bounded though it lies on the disk."""
-    played = play("head -c 200m /dev/zero > /tmp/large; sleep 5; " + HONEST)
-    assert played.record["status"] == "too_much_output"
 
 
 def test_too_many_processes_end_the_call(play: Callable[..., Played]):
@@ -169,7 +150,36 @@ def test_an_archive_that_cannot_be_built_is_ours(play: Callable[..., Played], tm
     """A missing archive is the infrastructure's failure; nobody scores 0 for it."""
     image = {"source": str(tmp_path / "gone.tar.gz"), "image_id": "sha256:0"}
     with pytest.raises(EngineError, match="gone"):
-        ApptainerRunner()._built(Path(image["source"]), image["image_id"])
+        ApptainerRunner()._sif(image)
+
+
+def test_a_folder_runs_in_an_archive_as_well(
+    play: Callable[..., Played], tmp_path: Path, submission_archive: Callable[..., Path]
+):
+    """base_image may be a docker archive, from which one SIF is built for all folders."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "hello").write_text("hello from the base")
+    base = submission_archive(tmp_path / "base", tmp_path / "base.tar.gz", kind="tiny")
+    folder, calls = tmp_path / "ada", tmp_path / "calls"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "x").write_text("hello from the folder")
+    (folder / "predict.sh").write_text("cat hello data/x; date > data/y || echo read-only")
+    for name in ("inputs", "outputs"):
+        (calls / name).mkdir(parents=True)
+    image = ApptainerRunner(str(base)).ready(folder)
+    places = calls / "inputs", calls / "outputs", calls / "log"
+    outcome = ApptainerRunner().run(image, *places, Limits(30, 2**29))
+    log = (calls / "log").read_text()
+    assert outcome.exit_code == 0
+    assert "hello from the basehello from the folder" in log
+    assert "read-only" in log
+
+
+def test_a_base_that_is_not_there_is_the_configs_error(play: Callable[..., Played], tmp_path: Path):
+    """The line says what base_image means with this runtime."""
+    (tmp_path / "predict.sh").write_text("true")
+    with pytest.raises(ConfigError, match=r"no file .python:3\.12.; .* a SIF file"):
+        ApptainerRunner("python:3.12").ready(tmp_path)
 
 
 def _is_sleep(path: Path) -> bool:

@@ -1,7 +1,7 @@
-"""A real engine with two small base images, and one call of a submission made of a few files."""
+"""Real engines with two small base images, and one call of a submission made of a few files."""
 
-import os
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from docker_archive import write_docker_archive
 
 from segarena.case import Image, read_answer, write_answer, write_image
 from segarena.files import read_json, write_json
-from segarena.predict.runners.docker import DockerRunner
+from segarena.predict import runners
 from segarena.predict.session import answer
 from segarena.prompt.user import first_words, say_box
 
@@ -96,41 +96,42 @@ def table(tmp_path: Path) -> Table:
 
 
 @pytest.fixture(scope="session")
-def engine(docker_host: str) -> Iterator[str]:
-    """The engine, as the package finds it."""
-    before = os.environ.get("DOCKER_HOST")
-    os.environ["DOCKER_HOST"] = docker_host
-    yield docker_host
-    if before is None:
-        del os.environ["DOCKER_HOST"]
-    else:
-        os.environ["DOCKER_HOST"] = before
-
-
-@pytest.fixture(scope="session")
 def loaded(
-    engine: str, base_image: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], str]:
-    """A factory: loaded("tiny") gives the ID of a base image that the engine knows."""
-    known: dict[str, str] = {}
+    request: pytest.FixtureRequest,
+    base_image: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., str]:
+    """A factory: loaded("tiny", "docker") gives a base image as that runtime wants it named."""
+    known: dict[tuple[str, str], str] = {}
 
-    def load(kind: str) -> str:
-        if kind not in known:
+    def load(kind: str, runtime: str = "docker") -> str:
+        if (kind, runtime) not in known:
+            if runtime == "docker":
+                request.getfixturevalue("engine")
             archive = tmp_path_factory.mktemp("base") / f"segarena-test-{kind}.tar"
             write_docker_archive(archive, [base_image(kind)])
-            known[kind] = DockerRunner().ready(archive)["image_id"]
+            known[kind, runtime] = _named(archive, runtime)
             archive.unlink()
-        return known[kind]
+        return known[kind, runtime]
 
     return load
 
 
-@pytest.fixture
-def submission(loaded: Callable[[str], str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """A factory: submission({"predict.sh": "..."}) is a folder in a base image, ready to be run.
+def _named(archive: Path, runtime: str) -> str:
+    if runtime != "apptainer":
+        return runners.runner(runtime).ready(archive)["image_id"]
+    sif = archive.with_suffix(".sif")
+    plain = "--mksquashfs-args=-noI -noD -noF"  # packing would take most of the time
+    build = ["apptainer", "--silent", "build", plain, sif, f"docker-archive:{archive}"]
+    subprocess.run(build, check=True, capture_output=True)
+    return str(sif)
 
-    kind: the base image; whole numbers are written as text, arrays as the answer's npz.
-    """
+
+@pytest.fixture
+def submission(
+    loaded: Callable[..., str], runtime: str, tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """A factory: submission({"predict.sh": "..."}) is a folder in a base image, ready to be run."""
 
     def make(files: dict[str, str | bytes], kind: str = "tiny") -> dict[str, Any]:
         folder = tmp_path / "submission"
@@ -138,7 +139,7 @@ def submission(loaded: Callable[[str], str], tmp_path: Path) -> Callable[..., di
         for name, content in files.items():
             data = content.encode() if isinstance(content, str) else content
             (folder / name).write_bytes(data)
-        return DockerRunner(base_image=loaded(kind)).ready(folder)
+        return runners.ready(folder, runtime=runtime, base_image=loaded(kind, runtime))
 
     return make
 

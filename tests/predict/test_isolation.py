@@ -16,7 +16,7 @@ import pytest
 
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.predict import runners
-from segarena.predict.runners import Limits
+from segarena.predict.runners import Limits, podman
 from segarena.predict.runners.docker import LABEL, DockerRunner, remove_left_overs
 
 PROBE = """
@@ -66,6 +66,9 @@ print(json.dumps({
 """
 
 
+NULL = {"hostPath": "/dev/null", "type": "c", "major": 1, "minor": 3}
+
+
 @pytest.fixture
 def probe(play: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """A factory: what the probe sees under these limits."""
@@ -80,20 +83,24 @@ def probe(play: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str,
     return look
 
 
-def test_a_call_is_shut_in(probe: Any) -> None:
+@pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
+def test_a_call_is_shut_in(probe: Any, runtime: str) -> None:
     """No network, no capability, no new privilege, none of the host's environment."""
     seen = probe(shared_memory_gb=0.25, tmp_gb=0.125)
     assert seen["interfaces"] in (["lo"], [])
     assert (seen["connect"], seen["resolve"]) == ("OSError", "gaierror")
     assert (int(seen["caps"], 16), int(seen["bounding"], 16)) == (0, 0)
     assert (seen["no_new_privs"], seen["seccomp"]) == ("1", "2")
-    assert set(seen["env"]) <= {"PATH", "HOME", "HOSTNAME", "PWD", "INPUTS", "OUTPUTS", "LC_CTYPE"}
+    assert set(seen["env"]) <= {
+        *("PATH", "HOME", "HOSTNAME", "PWD", "INPUTS", "OUTPUTS", "LC_CTYPE"),
+        *("TERM", "container"),  # Podman's
+    }
     assert (seen["inputs"], seen["outputs"]) == (["CASE.npz"], [])
     assert "gts" not in seen["keys"]
     assert (seen["write_input"], seen["change_input"]) == ("OSError", "OSError")
     assert (seen["mount"], seen["device"]) == (-1, "PermissionError")
     assert seen["chown"] == "PermissionError"
-    assert (seen["init"], seen["hostname"]) == ("docker-init", "submission")
+    assert (seen["init"], seen["hostname"]) == (f"{runtime}-init", "submission")
     assert (seen["sockets"], seen["core"]) == ([], 0)
     assert seen["run_from_tmp"] == "done"
     assert (seen["shm"], seen["tmp"]) == (2**28, 2**27)
@@ -105,10 +112,13 @@ def test_a_call_is_shut_in(probe: Any) -> None:
         "/etc/resolv.conf",
         "/etc/hostname",
         "/etc/hosts",
+        "/run/.containerenv",
+        "/run/podman-init",
     }
     assert set(seen["mounted"]) - engines == ours | {"/workspace/probe.py"}
 
 
+@pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)
 def test_the_throw_away_layer_can_be_switched_off(probe: Any) -> None:
     """With write_beside_code off nothing but /tmp, /dev/shm and the outputs can be written."""
     seen = probe(write_beside_code=False)
@@ -116,6 +126,7 @@ def test_the_throw_away_layer_can_be_switched_off(probe: Any) -> None:
     assert seen["run_from_tmp"] == "done"
 
 
+@pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
 def test_the_callers_uid_can_be_taken(probe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With user: caller the program runs as whoever runs the benchmark."""
     monkeypatch.setattr(os, "getuid", lambda: 1234)
@@ -145,13 +156,63 @@ def test_the_engine_is_told_every_limit(
     assert not settings.get("Privileged") and not settings.get("DeviceRequests")
 
 
-def test_a_gpu_that_is_not_there_is_our_failure(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("runtime", ["podman"], indirect=True)
+def test_podman_is_told_every_limit(
+    submission: Any, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same on the command line with which Podman creates a container."""
+    words: list[str] = []
+    ask = podman._ask
+
+    def noted(command: list[str]) -> str:
+        words.extend(command)
+        return ask(command)
+
+    monkeypatch.setattr(podman, "_ask", noted)
+    limits = {**table.rules["limits"], "cpus": 0.5, "processes": 77}
+    replace(table, rules={**table.rules, "limits": limits}).play(submission({"predict.sh": ""}))
+    assert {f"--memory={2**29}", f"--memory-swap={2**29}", "--cpus=0.5"} <= set(words)
+    assert {"--pids-limit=77", "--network=none", "--ipc=private", "--init"} <= set(words)
+    assert {"--cap-drop=ALL", "--security-opt=no-new-privileges"} <= set(words)
+    assert not any(word.startswith(("--privileged", "--device")) for word in words)
+
+
+NO_GPU = {"docker": "could not select device driver", "podman": "nvidia.com/gpu=0"}
+
+
+@pytest.mark.parametrize("runtime", NO_GPU, indirect=True)
+def test_a_gpu_that_is_not_there_is_our_failure(
+    play: Any, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An engine without a GPU runtime fails the job that should have a GPU, not the submission."""
     monkeypatch.setenv("SEGARENA_GPUS", "0")
-    with pytest.raises(EngineError, match="could not select device driver"):
+    with pytest.raises(EngineError, match=NO_GPU[runtime]):
         play("true")
 
 
+@pytest.mark.parametrize("runtime", ["podman"], indirect=True)
+def test_podman_gives_a_call_the_devices_of_its_job(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands for a GPU in the machine's CDI files is what the container has, and no more."""
+    if os.geteuid() != 0:
+        pytest.skip("CDI files are read from /etc and /run alone, which needs root")
+    gpus = [
+        {"name": name, "containerEdits": {"deviceNodes": [{"path": f"/dev/{name}"} | NULL]}}
+        for name in ("segarena-1", "segarena-2")
+    ]
+    file = Path("/run/cdi/segarena-test.json")
+    file.parent.mkdir(exist_ok=True)
+    spec = {"cdiVersion": "0.3.0", "kind": "nvidia.com/gpu", "devices": gpus}
+    file.write_text(json.dumps(spec))
+    try:
+        monkeypatch.setenv("SEGARENA_GPUS", "segarena-2")
+        assert "/dev/segarena-2\n" in play("ls -d /dev/segarena*").log
+    finally:
+        file.unlink()
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
 def test_peak_memory_is_what_the_program_held(play: Any) -> None:
     """150 MB held for half a second are seen, and file cache is not counted."""
     hold = "import time; x = b'a' * 150_000_000; time.sleep(0.6)"
@@ -168,16 +229,16 @@ def test_nothing_is_left_after_a_call(play: Any, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
 def test_a_container_that_is_killed_from_outside_costs_no_points(
     submission: Any, table: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who kills a container while it runs fails the job, not the submission."""
-    engine = DockerRunner().engine
     start = docker.APIClient.start
 
     def and_killed(self: Any, container: str, **kwargs: Any) -> None:
         start(self, container, **kwargs)
-        engine.kill(container)
+        self.kill(container)
 
     monkeypatch.setattr(docker.APIClient, "start", and_killed)
     with pytest.raises(EngineError, match="killed from outside"):
@@ -185,16 +246,16 @@ def test_a_container_that_is_killed_from_outside_costs_no_points(
     assert not (table.folder / "2.json").exists()
 
 
+@pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
 def test_a_container_that_is_removed_from_outside_costs_no_points(
     submission: Any, table: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that vanishes while it runs fails the job, not the submission."""
-    engine = DockerRunner().engine
     start = docker.APIClient.start
 
     def and_removed(self: Any, container: str, **kwargs: Any) -> None:
         start(self, container, **kwargs)
-        engine.remove_container(container, force=True)
+        self.remove_container(container, force=True)
 
     monkeypatch.setattr(docker.APIClient, "start", and_removed)
     with pytest.raises(EngineError):
@@ -221,12 +282,51 @@ def test_a_killed_runs_containers_are_removed_and_no_others(loaded: Any, tmp_pat
             engine.remove_container(ids[name], force=True)
 
 
+@pytest.mark.parametrize("runtime", ["podman"], indirect=True)
+def test_a_killed_runs_podman_containers_are_removed_and_no_others(
+    loaded: Any, runtime: str, tmp_path: Path
+) -> None:
+    """Podman's containers are looked for in Podman, by the same label."""
+    image = loaded("tiny", runtime)
+    create = ["podman", "create", "--network=none", f"--label={LABEL}={tmp_path}"]
+    mine = podman._ask([*create, image, "true"])
+    other = podman._ask([*create[:-1], f"--label={LABEL}=/elsewhere", image, "true"])
+    try:
+        assert podman.remove_left_overs(tmp_path) == 1
+        left = podman._ask(["podman", "ps", "--all", "--quiet", "--no-trunc"]).split()
+        assert mine not in left
+        assert other in left
+    finally:
+        podman._ask(["podman", "rm", other])
+
+
 def test_without_an_engine_there_is_nothing_to_remove(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Looking for left-overs is quiet where no engine answers."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    assert remove_left_overs(tmp_path) == 0
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert remove_left_overs(tmp_path) == podman.remove_left_overs(tmp_path) == 0
+
+
+@pytest.mark.parametrize("runtime", ["podman"], indirect=True)
+def test_a_podman_that_sets_no_limits_is_refused(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rootless Podman ignores limits with control groups v1, and says so to nobody."""
+    about = {"Rootless": True, "CgroupVersion": "1"}
+    monkeypatch.setattr(docker.APIClient, "info", lambda self: about)
+    with pytest.raises(EngineError, match="rootless Podman sets no limits"):
+        podman.PodmanRunner().ready(tmp_path)
+
+
+def test_a_missing_podman_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The line says what to do."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineError, match="no podman on the PATH; install it"):
+        podman.PodmanRunner()
 
 
 def test_no_engine_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from segarena.errors import EngineError, SubmissionError
+from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import read_json, write_json
 from segarena.provenance import file_digest, folder_digest
 
@@ -99,6 +99,25 @@ def image_of_archive(source: Path) -> dict[str, Any]:
         "entrypoint": settings.get("Entrypoint"),
         "command": settings.get("Cmd"),
     }
+
+
+def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:
+    """Return what is known of a folder that runs in a base image: its sha256.
+
+    Raises ConfigError without a base image; SubmissionError where there is no predict.sh, or a link
+    that leaves the folder, with which a submission would mount what it may not see.
+    """
+    if not base_image:
+        raise ConfigError(
+            f"{source}: a folder runs in a container only with the config key base_image; "
+            "set it, or give the submission as a docker archive, or use runtime: process"
+        )
+    if not (source / "predict.sh").is_file():
+        raise SubmissionError(f"{source.name}: there is no predict.sh in it")
+    for path in source.iterdir():
+        if not path.resolve().is_relative_to(source.resolve()):
+            raise SubmissionError(f"{source.name}: {path.name} is a link that leaves the folder")
+    return {"sha256": folder_digest(source), "mounted": True}
 
 
 @contextlib.contextmanager

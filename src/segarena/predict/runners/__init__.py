@@ -1,11 +1,12 @@
-"""What runs a submission: one file per engine, all behind the same two calls.
+"""What runs a submission: one file per engine, all behind the same calls.
 
-A runner knows how to make a submission ready (`ready`) and how to run `sh predict.sh` once, from a
-clean state (`run`). What the outcome means for the submission is decided in
-`segarena.predict.session`; a runner raises EngineError only when the engine itself fails, because
-then nobody's score may suffer.
+A runner knows how to make a submission ready (`ready`), how to run `sh predict.sh` once, from a
+clean state (`run`), and how a person would (`by_hand`). What the outcome means for the submission
+is decided in `segarena.predict.session`; a runner raises EngineError only when the engine itself
+fails, because then nobody's score may suffer.
 """
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,25 +90,42 @@ class Runner(Protocol):
         fails, never for what the submission does.
         """
 
+    def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
+        """Return the command that makes such a call from a shell."""
+
 
 def ready(source: Path, *, runtime: str, base_image: str) -> Image:
     """Make a submission ready under the runtime of the config; return what image.json says of it.
 
-    runtime auto takes a container wherever it can; a folder falls back to a plain process, and a
-    line on stderr says so. Raises SubmissionError or EngineError.
+    runtime auto takes Docker wherever it can; a folder falls back to a plain process, and a line on
+    stderr says so. Raises SubmissionError, ConfigError or EngineError.
     """
-    if runtime in {"apptainer", "process"}:
-        return runner(runtime).ready(source)
-    from segarena.predict.runners.docker import DockerRunner
-
-    if runtime == "docker" or source.is_file():
-        return DockerRunner(base_image).ready(source)
+    if runtime != "auto":
+        return runner(runtime, base_image).ready(source)
     try:
-        return DockerRunner(base_image).ready(source)
+        return runner("docker", base_image).ready(source)
     except (ConfigError, EngineError) as error:  # no base_image, or no engine
+        if source.is_file():
+            raise
         line = f"segarena: {source.name} runs as a plain process, for trusted code only: {error}"
         print(line, file=sys.stderr)
         return runner("process").ready(source)
+
+
+def mounted_files(image: Image) -> list[Path]:
+    """Return the files and folders that a folder's container sees of it; none for an archive."""
+    if not image.get("mounted"):
+        return []
+    return [
+        path
+        for path in sorted(Path(image["source"]).iterdir())
+        if path.name not in {"inputs", "outputs"}
+    ]
+
+
+def command_line(words: list[str]) -> str:
+    """Return a command as people can read and run it, an option a line."""
+    return shlex.join(words).replace(" --", " \\\n    --")
 
 
 def bad_image(source: Path, message: str) -> Image:
@@ -122,18 +140,22 @@ def bad_image(source: Path, message: str) -> Image:
     }
 
 
-def runner(name: str) -> Runner:
-    """Return the runner of this name."""
+def runner(name: str, base_image: str = "") -> Runner:
+    """Return the runner of this name; base_image: what a folder runs in."""
     if name == "docker":
         from segarena.predict.runners.docker import DockerRunner
 
-        return DockerRunner()
+        return DockerRunner(base_image)
+    if name == "podman":
+        from segarena.predict.runners.podman import PodmanRunner
+
+        return PodmanRunner(base_image)
     if name == "apptainer":
         from segarena.predict.runners.apptainer import ApptainerRunner
 
-        return ApptainerRunner()
+        return ApptainerRunner(base_image)
     if name == "process":
         from segarena.predict.runners.process import ProcessRunner
 
         return ProcessRunner()
-    raise ConfigError(f"runtime: no runner {name!r}; known: docker, apptainer, process")
+    raise ConfigError(f"runtime: no runner {name!r}; known: docker, podman, apptainer, process")

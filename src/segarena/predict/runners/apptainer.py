@@ -10,20 +10,23 @@ limit stands behind that. docs/isolation.md has the table.
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from segarena.errors import ConfigError, EngineError
+from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import whole
 from segarena.predict import gpu
-from segarena.predict.image import image_of_archive, opened_archive
-from segarena.predict.runners import Image, Limits, Outcome
+from segarena.predict.image import image_of_archive, image_of_folder, opened_archive
+from segarena.predict.runners import Image, Limits, Outcome, command_line, mounted_files
 from segarena.predict.runners.watch import excess, readable, use
+from segarena.provenance import file_digest
 
 IMAGES = Path(".snakemake/segarena/apptainer")
 WORKSPACE = "/workspace"
@@ -32,6 +35,7 @@ LOG_BYTES = 256 << 10
 _STARTED = ".started"
 _LOOK_SECONDS = 0.1
 _MOST_TMP_FILES = 100_000
+_FIRST = 10
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 # What Apptainer says when the image, not the engine, is why a container does not start.
@@ -45,30 +49,33 @@ _IMAGE_CANNOT_START = (
 class ApptainerRunner:
     """Apptainer through its command line, rootless or as root."""
 
-    def __init__(self) -> None:
+    def __init__(self, base_image: str = "") -> None:
+        self.base_image = base_image
         found = shutil.which("apptainer") or shutil.which("singularity")
         if not found:
             raise EngineError("no apptainer on the PATH; install it, or `module load` it first")
         self.command = found
 
     def ready(self, source: Path) -> Image:
-        if source.is_dir():
-            raise ConfigError(
-                f"{source}: runtime apptainer needs docker archives; save the image with "
-                "`docker save`, or use runtime: process for trusted code"
-            )
-        described = image_of_archive(source)
-        self._built(source, described["image_id"])
-        return {"runtime": "apptainer", "source": str(source), **described}
+        described = self._described_folder(source) if source.is_dir() else image_of_archive(source)
+        image: Image = {"runtime": "apptainer", "source": str(source), **described}
+        self._sif(image)
+        return image
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
-        sif = self._built(Path(image["source"]), image["image_id"])
         marker = outputs / _STARTED
         with tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work:
+            asked = self._asked(image, inputs, outputs, Path(work), limits)
             started = time.monotonic()
             with log.open("wb") as printed:
                 process = subprocess.Popen(
-                    self._call(sif, inputs, outputs, Path(work), limits),
+                    [
+                        *asked,
+                        "sh",
+                        "-c",
+                        # 255 is Apptainer's own failure, or the program's: the marker tells which.
+                        f": > {WORKSPACE}/outputs/{_STARTED}; exec sh predict.sh",
+                    ],
                     env=_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
@@ -97,9 +104,31 @@ class ApptainerRunner:
             peak_memory_bytes=watch.peak_memory_bytes,
         )
 
-    def _call(
-        self, sif: Path, inputs: Path, outputs: Path, work: Path, limits: Limits
+    def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
+        asked = self._asked(image, inputs, outputs, outputs.parent, limits)
+        return command_line([*asked, "sh", "predict.sh"])
+
+    def _described_folder(self, source: Path) -> Image:
+        described = image_of_folder(source, self.base_image)
+        base = Path(self.base_image).resolve()
+        if not base.is_file():
+            raise ConfigError(
+                f"base_image: no file {self.base_image!r}; with runtime apptainer write the path "
+                "of a SIF file or of a docker archive"
+            )
+        if base.suffix == ".sif":
+            image_id = f"sha256:{file_digest(base)}"
+        else:
+            try:
+                image_id = image_of_archive(base)["image_id"]
+            except SubmissionError as error:
+                raise ConfigError(f"base_image: {error}") from error
+        return {"image_id": image_id, "base": str(base), **described}
+
+    def _asked(
+        self, image: Image, inputs: Path, outputs: Path, work: Path, limits: Limits
     ) -> list[str]:
+        """Return the command line up to the image, which is built where it is not there yet."""
         devices = gpu.assigned()
         environment = {
             "INPUTS": f"{WORKSPACE}/inputs",
@@ -123,12 +152,9 @@ class ApptainerRunner:
             f"--pwd={WORKSPACE}",
             f"--bind={inputs}:{WORKSPACE}/inputs:ro",
             f"--bind={outputs}:{WORKSPACE}/outputs",
+            *(f"--bind={path}:{WORKSPACE}/{path.name}:ro" for path in mounted_files(image)),
             *(f"--env={name}={value}" for name, value in environment.items()),
-            str(sif),
-            "sh",
-            "-c",
-            # 255 is Apptainer's own failure, or the program's: the marker tells which.
-            f": > {WORKSPACE}/outputs/{_STARTED}; exec sh predict.sh",
+            str(self._sif(image)),
         ]
 
     def _not_started(self, image: Image, log: Path, seconds: float) -> Outcome:
@@ -137,8 +163,11 @@ class ApptainerRunner:
             return Outcome(None, seconds, 0.0, cannot_start=said[-500:])
         raise EngineError(f"{image['source']}: apptainer cannot start it: {said[-500:]}")
 
-    def _built(self, source: Path, image_id: str) -> Path:
+    def _sif(self, image: Image) -> Path:
         """Return the image as a SIF, built by whoever comes first; the others wait."""
+        source, image_id = Path(image.get("base") or image["source"]), image["image_id"]
+        if source.suffix == ".sif":
+            return source
         sif = (IMAGES / f"{image_id.removeprefix('sha256:')}.sif").resolve()
         if sif.exists():
             return sif
@@ -184,6 +213,7 @@ class _Watch:
         self.process, self.outputs, self.work, self.log = process, outputs, work, log
         self.limits = limits
         self.peak_memory_bytes = 0
+        self._beside_at_first: int | None = None
 
     def until_end(self, deadline: float) -> str:
         """Return when the call has ended or gone too far: "", or why it must be killed."""
@@ -200,40 +230,80 @@ class _Watch:
 
     def kill(self) -> None:
         """End every process of the call; the first process of its namespace takes all with it."""
+        killed = []
         while self.process.poll() is None:
-            for pid in (*_descendants(self.process.pid), self.process.pid):
+            # One by one as they are found, so that no flood of processes can outrun it.
+            for pid in itertools.chain(_descendants(self.process.pid), [self.process.pid]):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=1)
+        # The first of a namespace is gone only when all the others are.
+        while any(map(_runs, killed[:_FIRST])):
+            time.sleep(_LOOK_SECONDS)
 
     def _excess(self) -> str:
-        family = _descendants(self.process.pid)
-        memory = sum(_resident_bytes(pid) for pid in family)
+        limits = self.limits
+        family = list(itertools.islice(_descendants(self.process.pid), limits.processes + 1))
+        shared, beside = self._held(family)
+        memory = sum(_resident_bytes(pid) for pid in family) + shared + beside
         self.peak_memory_bytes = max(memory, self.peak_memory_bytes)
-        if memory > self.limits.memory_bytes:
-            return _OUT_OF_MEMORY
-        if len(family) > self.limits.processes:
-            return f"more than {self.limits.processes:,} processes"
-        if self.log.stat().st_size > self.limits.printed_bytes:
-            return f"more than {readable(self.limits.printed_bytes)} printed"
-        most = self.limits.tmp_bytes
-        if use(self.work, most_files=_MOST_TMP_FILES, most_bytes=most)[1] > most:
-            return f"more than {readable(most)} in /tmp"
-        return excess(self.outputs, self.limits)
+        if len(family) > limits.processes:
+            return f"more than {limits.processes:,} processes"
+        in_tmp = use(self.work, most_files=_MOST_TMP_FILES, most_bytes=limits.tmp_bytes)[1]
+        for size, most, where in (
+            (self.log.stat().st_size, limits.printed_bytes, "printed"),
+            (in_tmp, limits.tmp_bytes, "in /tmp"),
+            (shared, limits.shared_memory_bytes, "in /dev/shm"),
+            (beside, limits.disk_bytes, "written beside /tmp and the outputs"),
+        ):
+            if size > most:
+                return f"more than {readable(most)} {where}"
+        return _OUT_OF_MEMORY if memory > limits.memory_bytes else excess(self.outputs, limits)
 
+    def _held(self, family: list[int]) -> tuple[int, int]:
+        """Return the bytes in /dev/shm and beside the code, both of which the call keeps in memory.
 
-def _descendants(pid: int) -> list[int]:
-    """Return the processes below a process, the youngest generation last."""
-    found, waiting = [], [pid]
-    while waiting:
-        parent = waiting.pop(0)
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        They are seen through a process in the container; Apptainer's own are outside.
+        """
+        for pid in reversed(family):
+            root = Path(f"/proc/{pid}/root")
             with contextlib.suppress(OSError):
-                born = [int(child) for child in children.read_text().split()]
-                found += born
-                waiting += born
-    return found
+                if not (root / WORKSPACE[1:] / "outputs").samefile(self.outputs):
+                    continue
+                shared, beside = _used_bytes(root / "dev/shm"), _used_bytes(root)
+                if self._beside_at_first is None:  # without a layer it is the image that counts
+                    self._beside_at_first = beside
+                return shared, beside - self._beside_at_first
+        return 0, 0
+
+
+def _used_bytes(folder: Path) -> int:
+    """Return what the file system of a folder holds."""
+    system = os.statvfs(folder)
+    return (system.f_blocks - system.f_bfree) * system.f_frsize
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Give the processes below a process, the youngest generation last."""
+    waiting = [pid]
+    while waiting:
+        tasks = Path(f"/proc/{waiting.pop(0)}/task")
+        with contextlib.suppress(OSError):  # ended meanwhile
+            for children in list(tasks.glob("*/children")):
+                with contextlib.suppress(OSError):
+                    born = [int(child) for child in children.read_text().split()]
+                    waiting += born
+                    yield from born
 
 
 def _resident_bytes(pid: int) -> int:

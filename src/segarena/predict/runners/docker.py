@@ -28,12 +28,11 @@ import docker.utils
 import requests.exceptions
 import urllib3.exceptions
 
-from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.errors import EngineError, SubmissionError
 from segarena.predict import gpu
-from segarena.predict.image import image_of_archive, opened_archive
-from segarena.predict.runners import Image, Limits, Outcome
+from segarena.predict.image import image_of_archive, image_of_folder, opened_archive
+from segarena.predict.runners import Image, Limits, Outcome, command_line, mounted_files
 from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
-from segarena.provenance import folder_digest
 
 LABEL = "segarena"
 WORKSPACE = "/workspace"
@@ -57,11 +56,17 @@ _IMAGE_CANNOT_START = (
 
 
 class DockerRunner:
-    """Docker through its API; the engine is DOCKER_HOST's or the default socket's."""
+    """Docker through its API; the engine is DOCKER_HOST's or the default socket's.
 
-    def __init__(self, base_image: str = "") -> None:
-        self.base_image = base_image
-        self.engine = _client(seconds=120)
+    `host`: another address than that. `plain`: whether archives are unpacked for the engine.
+    """
+
+    runtime = "docker"
+    plain = False
+
+    def __init__(self, base_image: str = "", host: str = "") -> None:
+        self.base_image, self.host = base_image, host
+        self.engine = client(120, host)
 
     def ready(self, source: Path) -> Image:
         if source.is_dir():
@@ -71,7 +76,7 @@ class DockerRunner:
             self._check_machine(source, described)
             if not self._known(described["image_id"]):
                 self._load(source, described["image_id"])
-        return {"runtime": "docker", "source": str(source), **described}
+        return {"runtime": self.runtime, "source": str(source), **described}
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with _engine_errors(f"{image['source']}: running a container"):
@@ -81,16 +86,18 @@ class DockerRunner:
             started, since = time.monotonic(), time.time()
             container = self._create(image, limits, mounts)
             with self._removed(container):
-                printed = _Printed(self.engine.attach(container, stream=True))
-                cannot_start = self._start(container)
-                if cannot_start:
-                    return Outcome(None, time.monotonic() - started, 0.0, cannot_start=cannot_start)
+                printed = self._start(container)
+                if isinstance(printed, str):
+                    return Outcome(None, time.monotonic() - started, 0.0, cannot_start=printed)
                 watch = _Watch(self.engine, container, outputs, limits, printed)
                 why = watch.until_end(started + limits.seconds)
                 seconds = time.monotonic() - started
                 state = self.engine.inspect_container(container)["State"]
-                if not why:
-                    self._check_nobody_killed(container, since)
+                if not why and self._was_killed(container, since):
+                    raise EngineError(
+                        "a container was killed from outside (the engine was shut down, or "
+                        "somebody removed it); the call counts for nothing, run again"
+                    )
                 log.write_bytes(printed.last())
                 written = self._written(container, mounts)
                 if os.geteuid() != 0:
@@ -107,19 +114,11 @@ class DockerRunner:
             written=written,
         )
 
+    def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
+        return command_line(["docker", "run", "--rm", *flags(image, inputs, outputs, limits)])
+
     def _ready_folder(self, source: Path) -> Image:
-        if not self.base_image:
-            raise ConfigError(
-                f"{source}: a folder runs in a container only with the config key base_image; "
-                "set it, or give the submission as a docker archive, or use runtime: process"
-            )
-        if not (source / "predict.sh").is_file():
-            raise SubmissionError(f"{source.name}: there is no predict.sh in it")
-        for path in source.iterdir():
-            if not path.resolve().is_relative_to(source.resolve()):
-                raise SubmissionError(
-                    f"{source.name}: {path.name} is a link that leaves the folder"
-                )
+        described = image_of_folder(source, self.base_image)
         with _engine_errors(f"base_image {self.base_image}"):
             try:
                 base = self.engine.inspect_image(self.base_image)
@@ -128,11 +127,10 @@ class DockerRunner:
                     f"base_image: the engine knows no image {self.base_image!r}; load or pull it"
                 ) from error
         return {
-            "runtime": "docker",
+            "runtime": self.runtime,
             "source": str(source),
-            "sha256": folder_digest(source),
             "image_id": base["Id"],
-            "mounted": True,
+            **described,
         }
 
     def _check_machine(self, source: Path, described: Image) -> None:
@@ -158,7 +156,8 @@ class DockerRunner:
         return True
 
     def _load(self, source: Path, image_id: str) -> None:
-        with opened_archive(source) as stream, contextlib.closing(_client(LOAD_SECONDS)) as engine:
+        slow = client(LOAD_SECONDS, self.host)
+        with opened_archive(source, plain=self.plain) as stream, contextlib.closing(slow) as engine:
             for line in engine.load_image(stream, quiet=True):
                 if "error" in line:
                     # The archive is known to be whole, so this is the engine: its disk, most often.
@@ -217,18 +216,20 @@ class DockerRunner:
             log_config=docker.types.LogConfig(type="none"),  # _Printed listens instead
         )
 
-    def _start(self, container: str) -> str:
-        """Start a container; return why its image cannot be started, or ""."""
+    def _start(self, container: str) -> "_Printed | str":
+        """Start a container; return what it prints, or why its image cannot be started."""
         try:
+            printed = _Printed(self.engine.attach(container, stream=True))
             self.engine.start(container)
         except docker.errors.APIError as error:
             said = str(error.explanation or error)
             if any(reason in said.lower() for reason in _IMAGE_CANNOT_START):
                 return said
             raise
-        return ""
+        return printed
 
-    def _check_nobody_killed(self, container: str, since: float) -> None:
+    def _was_killed(self, container: str, since: float) -> bool:
+        """Return whether anybody told the engine to kill a container."""
         kills = self.engine.events(  # type: ignore[call-overload]
             since=f"{since:.3f}",
             until=f"{time.time():.3f}",
@@ -236,11 +237,7 @@ class DockerRunner:
             decode=True,
         )
         with contextlib.closing(kills):
-            if any(True for _ in kills):
-                raise EngineError(
-                    "a container was killed from outside (the engine was shut down, or somebody "
-                    "removed it); the call counts for nothing, run again"
-                )
+            return any(True for _ in kills)
 
     def _written(self, container: str, mounts: list[Any]) -> tuple[str, ...]:
         """Return the files that were written beside /tmp and the mounts, a hundred at most."""
@@ -253,7 +250,8 @@ class DockerRunner:
             for path in changes
             if path not in folders
             and not f"{path}/".startswith(prefixes)
-            and not path.endswith("/docker-init")  # the engine's own
+            and not path.endswith("/docker-init")  # the engine's own, as is Podman's /etc
+            and path != "/etc"
         )
         return tuple(sorted(files)[:100])
 
@@ -442,7 +440,7 @@ def remove_left_overs(run_folder: Path) -> int:
     Where no engine answers there is nothing to remove.
     """
     try:
-        with _engine_errors("removing old containers"), contextlib.closing(_client(30)) as engine:
+        with _engine_errors("removing old containers"), contextlib.closing(client(30)) as engine:
             found = engine.containers(all=True, filters={"label": f"{LABEL}={run_folder}"})
             for container in found:
                 with contextlib.suppress(docker.errors.NotFound):
@@ -452,14 +450,55 @@ def remove_left_overs(run_folder: Path) -> int:
         return 0
 
 
-def _client(seconds: int) -> docker.APIClient:
+def client(seconds: int, host: str = "") -> docker.APIClient:
+    """Return a client of the engine at `host`, by default DOCKER_HOST's or the usual socket's."""
+    # Podman, which alone has its own address, would take half a second to tell its version.
+    where = (
+        {"base_url": host, "version": "1.40"}
+        if host
+        else {"version": "auto", **docker.utils.kwargs_from_env()}
+    )
     try:
-        return docker.APIClient(version="auto", timeout=seconds, **docker.utils.kwargs_from_env())
+        return docker.APIClient(timeout=seconds, **where)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        host = os.environ.get("DOCKER_HOST", "the default socket")
+        host = host or os.environ.get("DOCKER_HOST", "the default socket")
         raise EngineError(
             f"no Docker engine answers at {host}; start it or set DOCKER_HOST ({error})"
         ) from error
+
+
+def flags(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[str]:
+    """Return what `_shut_in` asks of the API as `docker run` and `podman run` take it."""
+    mounts = (
+        f"--mount=type=bind,src={mount['Source']},dst={mount['Target']}"
+        + ",readonly" * mount["ReadOnly"]
+        for mount in _mounts(image, inputs, outputs)
+    )
+    return [
+        "--init",
+        "--network=none",
+        "--hostname=submission",
+        "--ipc=private",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--ulimit=core=0:0",
+        "--oom-score-adj=500",
+        f"--memory={limits.memory_bytes}",
+        f"--memory-swap={limits.memory_bytes}",
+        *([f"--cpus={limits.cpus}"] if limits.cpus else []),
+        f"--pids-limit={limits.processes}",
+        f"--shm-size={limits.shared_memory_bytes}",
+        f"--tmpfs=/tmp:rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}",
+        *([] if limits.write_beside_code else ["--read-only"]),
+        *([f"--user={os.getuid()}:{os.getgid()}"] if limits.user == "caller" else []),
+        *mounts,
+        f"--workdir={WORKSPACE}",
+        f"--env=INPUTS={WORKSPACE}/inputs",
+        f"--env=OUTPUTS={WORKSPACE}/outputs",
+        image["image_id"],
+        "sh",
+        "predict.sh",
+    ]
 
 
 def _mounts(image: Image, inputs: Path, outputs: Path) -> list[Any]:
@@ -468,13 +507,9 @@ def _mounts(image: Image, inputs: Path, outputs: Path) -> list[Any]:
         _bind(inputs, f"{WORKSPACE}/inputs", read_only=True),
         _bind(outputs, f"{WORKSPACE}/outputs", read_only=False),
     ]
-    if image.get("mounted"):
-        mounts += [
-            _bind(path, f"{WORKSPACE}/{path.name}", read_only=True)
-            for path in sorted(Path(image["source"]).iterdir())
-            if path.name not in {"inputs", "outputs"}
-        ]
-    return mounts
+    return mounts + [
+        _bind(path, f"{WORKSPACE}/{path.name}", read_only=True) for path in mounted_files(image)
+    ]
 
 
 def _bind(source: Path, target: str, *, read_only: bool) -> Any:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -62,6 +63,10 @@ class ProcessRunner:
                 exit_code = process.returncode
         seconds = time.monotonic() - started
         return Outcome(exit_code, seconds=seconds, own_seconds=seconds, timed_out=timed_out)
+
+    def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
+        folders = shlex.join([f"INPUTS={inputs}", f"OUTPUTS={outputs}"])
+        return f"cd {shlex.quote(image['source'])} && env {folders} sh predict.sh"
 
 
 def _end_group(process: subprocess.Popen) -> None:

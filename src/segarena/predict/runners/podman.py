@@ -1,0 +1,150 @@
+"""Run a submission's image with Podman, which needs neither a daemon nor root.
+
+Podman answers Docker's API itself (`podman system service`), so its containers are watched as
+Docker's are. The service lives for one call, on a socket of its own: nobody has to start anything,
+on any node. Only the creation of a container goes through the command line, since the API drops
+without a word the GPUs that it is asked for.
+"""
+
+import contextlib
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segarena.errors import EngineError
+from segarena.predict import gpu
+from segarena.predict.runners import Image, Limits, Outcome, command_line
+from segarena.predict.runners.docker import LABEL, DockerRunner, client, flags
+
+_SERVICE_STARTS_SECONDS = 30
+_SERVICE_ENDS_SECONDS = 60  # by itself, should we be killed
+
+
+class PodmanRunner(DockerRunner):
+    """Podman, rootless or as root."""
+
+    runtime = "podman"
+    plain = True
+
+    def __init__(self, base_image: str = "") -> None:
+        self.base_image = base_image
+        self.command = _command()
+
+    def ready(self, source: Path) -> Image:
+        with self._service():
+            about = self.engine.info()
+            if about.get("Rootless") and about.get("CgroupVersion") == "1":
+                raise EngineError(
+                    "rootless Podman sets no limits on a machine with control groups v1; run on "
+                    "one with v2, or write runtime: apptainer"
+                )
+            return super().ready(source)
+
+    def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+        with self._service() as folder:
+            outcome = super().run(image, inputs, outputs, log, limits)
+            # Up to version 4 Podman looks elsewhere for what its monitor leaves in this folder.
+            killed = outcome.out_of_memory or Path(folder, "oom").exists()
+        return replace(outcome, out_of_memory=killed)
+
+    def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
+        with self._service():
+            words = ["podman", "run", "--rm", *self._flags(image, inputs, outputs, limits)]
+        return command_line(words)
+
+    def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
+        inputs, outputs = (Path(mount["Source"]) for mount in mounts[:2])
+        ours = [f"--label={LABEL}={Path.cwd()}", "--log-driver=none"]
+        asked = self._flags(image, inputs, outputs, limits)
+        return _ask([self.command, "create", *ours, *asked])
+
+    def _flags(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[str]:
+        return [
+            "--pull=never",
+            "--http-proxy=false",  # they may hold passwords
+            "--read-only-tmpfs=false",
+            "--security-opt=label=disable",  # SELinux would let nobody read the mounts
+            *(f"--ulimit={name}={most}:{most}" for name, most in self._rlimits.items()),
+            *(f"--device=nvidia.com/gpu={device}" for device in gpu.assigned()),
+            *flags(image, inputs, outputs, limits),
+        ]
+
+    def _was_killed(self, container: str, since: float) -> bool:
+        # The API tells nothing of what is over.
+        asked = ["--stream=false", f"--since={int(since)}", f"--filter=container={container}"]
+        return bool(_ask([self.command, "events", *asked, "--filter=event=kill"]))
+
+    @contextlib.contextmanager
+    def _service(self) -> Iterator[str]:
+        """Let Podman answer Docker's API for as long as the context lasts; yield its folder."""
+        with tempfile.TemporaryDirectory() as folder, Path(folder, "said").open("w+") as said:
+            address = f"{folder}/socket"
+            self.host = f"unix://{address}"
+            service = subprocess.Popen(
+                [self.command, "system", "service", f"--time={_SERVICE_ENDS_SECONDS}", self.host],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,  # it must outlive a Ctrl-C until the container is removed
+            )
+            try:
+                deadline = time.monotonic() + _SERVICE_STARTS_SECONDS
+                while not _answers(address):
+                    if service.poll() is not None or time.monotonic() > deadline:
+                        said.seek(0)
+                        raise EngineError(f"podman does not start: {said.read().strip()[-500:]}")
+                    time.sleep(0.01)
+                # By default Podman asks for more, which not every root may have (a CI's container).
+                self._rlimits = {
+                    "nofile": resource.prlimit(service.pid, resource.RLIMIT_NOFILE)[1],
+                    "nproc": resource.prlimit(service.pid, resource.RLIMIT_NPROC)[1],
+                }
+                self.engine = client(120, self.host)
+                yield folder
+            finally:
+                service.terminate()
+                service.wait()
+
+
+def remove_left_overs(run_folder: Path) -> int:
+    """Remove the containers that a killed run in this folder left, and no others; return how many.
+
+    Where there is no Podman there is nothing to remove.
+    """
+    label = f"label={LABEL}={run_folder}"
+    with contextlib.suppress(EngineError):
+        command = _command()
+        found = _ask([command, "ps", "--all", "--quiet", "--filter", label]).split()
+        if found:
+            _ask([command, "rm", "--force", "--volumes", *found])
+        return len(found)
+    return 0
+
+
+def _answers(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address) == 0
+
+
+def _command() -> str:
+    found = shutil.which("podman")
+    if not found:
+        raise EngineError("no podman on the PATH; install it, or `module load` it first")
+    return found
+
+
+def _ask(command: list[str]) -> str:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise EngineError(f"podman says: {done.stderr.strip()[-500:]}")
+    return done.stdout.strip()
