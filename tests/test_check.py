@@ -1,7 +1,6 @@
 """`segarena check`: what a participant is told before submitting."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -117,11 +116,29 @@ def test_an_archive_is_played_as_in_the_challenge(
     told = next(f for f in checked["findings"] if f["what"] == "beside its code")
     assert "/workspace/model_cache" in told["detail"]
     assert "/tmp" in told["cure"]
-    assert checked["by_hand"].startswith("docker run --rm")
-    assert "--network none" in checked["by_hand"]
+    assert checked["by_hand"].split()[:2] == ["docker", "run"]
+    assert "--network=none" in checked["by_hand"]
     if shutil.which("docker"):
         subprocess.run(["sh", "-c", checked["by_hand"]], check=True)
         assert Path("segarena-check/outputs/bundled-nobox.npz").exists()
+
+
+@pytest.mark.parametrize("runtime", ["podman", "apptainer"], indirect=True)
+def test_every_runtimes_command_by_hand_runs(
+    runtime: str, folder: Path, report: Any, base_image: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The printed command is the runtime's own, runs as it stands and leaves the answer."""
+    np.savez_compressed(folder / "answer.npz", segs=np.ones((20, 64, 72), np.uint8))
+    (folder / "predict.sh").write_text("cp answer.npz outputs/$(ls inputs)\n")
+    archive = tmp_path / "team.tar.gz"
+    write_docker_archive(archive, [base_image("tiny"), (folder, "/workspace")])
+    checked = report(archive, runtime=runtime)
+    assert (checked["code"], checked["image"]["runtime"]) == (0, runtime)
+    assert f"{runtime} " in checked["by_hand"].splitlines()[0]
+    assert "--network=none" in checked["by_hand"]
+    subprocess.run(["sh", "-c", checked["by_hand"]], check=True)
+    with np.load("segarena-check/outputs/bundled-nobox.npz") as answer:
+        assert answer["segs"].all()
 
 
 def test_ones_own_cases_are_played_too(folder: Path, report: Any, tmp_path: Path) -> None:
@@ -198,10 +215,3 @@ def test_the_bundled_cases_are_the_same_everywhere() -> None:
     assert image.boxes is not None and len(image.boxes) == 3
     assert (bundled_case(box=True)[0].imgs == image.imgs).all()
     assert bundled_case(box=False)[0].boxes is None
-
-
-@pytest.fixture
-def engine(docker_host: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The engine, as the package finds it."""
-    monkeypatch.setitem(os.environ, "DOCKER_HOST", docker_host)
-    return docker_host
