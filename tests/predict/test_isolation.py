@@ -196,12 +196,12 @@ def test_podman_gives_a_call_the_devices_of_its_job(
 ) -> None:
     """What stands for a GPU in the machine's CDI files is what the container has, and no more."""
     if os.geteuid() != 0:
-        pytest.skip("CDI files are read from /etc and /run alone, which needs root")
+        pytest.skip("CDI files are read from /etc alone, which needs root")
     gpus = [
         {"name": name, "containerEdits": {"deviceNodes": [{"path": f"/dev/{name}"} | NULL]}}
         for name in ("segarena-1", "segarena-2")
     ]
-    file = Path("/run/cdi/segarena-test.json")
+    file = Path("/etc/cdi/segarena-test.json")
     file.parent.mkdir(exist_ok=True)
     spec = {"cdiVersion": "0.3.0", "kind": "nvidia.com/gpu", "devices": gpus}
     file.write_text(json.dumps(spec))

@@ -531,7 +531,8 @@ def _engine_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise EngineError(f"{doing}: the engine says: {error.explanation or error}") from error
+        said = " ".join(str(error.explanation or error).split())
+        raise EngineError(f"{doing}: the engine says: {said}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(f"{doing}: the engine does not answer ({error})") from error
     except EngineError as error:
