@@ -66,7 +66,7 @@ print(json.dumps({
 """
 
 
-NULL = {"hostPath": "/dev/null", "type": "c", "major": 1, "minor": 3}
+NULL = {"type": "c", "major": 1, "minor": 3}
 
 
 @pytest.fixture
