@@ -13,6 +13,7 @@ from docker_archive import write_docker_archive
 from segarena.case import Image, read_answer, write_answer, write_image
 from segarena.files import read_json, write_json
 from segarena.predict import runners
+from segarena.predict.runners.docker import DockerRunner
 from segarena.predict.session import answer
 from segarena.prompt.user import first_words, say_box
 
@@ -118,7 +119,10 @@ def loaded(
 
 
 def _named(archive: Path, runtime: str) -> str:
-    if runtime != "apptainer":
+    if runtime == "docker":
+        engine = DockerRunner()
+        return engine._name(engine.ready(archive))
+    if runtime == "podman":
         return runners.runner(runtime).ready(archive)["image_id"]
     sif = archive.with_suffix(".sif")
     plain = "--mksquashfs-args=-noI -noD -noF"  # packing would take most of the time

@@ -221,17 +221,46 @@ def test_an_image_that_the_engine_lost_is_loaded_again(
     archive: Path, engine: str, table: Any
 ) -> None:
     """A pruned image comes back from its archive."""
-    ready = DockerRunner().ready(archive)
-    DockerRunner().engine.remove_image(ready["image_id"], force=True)
+    runner = DockerRunner()
+    ready = runner.ready(archive)
+    runner.engine.remove_image(runner._name(ready), force=True)
     assert "hello from the team" in table.play(ready).log
+
+
+def test_an_image_that_the_engine_calls_otherwise_is_found_by_its_content(
+    archive: Path, engine: str, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containerd's store has IDs of its own: the same layers and settings are the same image."""
+
+    def with_config(**more: Any) -> Callable[[dict[str, bytes]], None]:
+        def change(members: dict[str, bytes]) -> None:
+            manifest = json.loads(members["manifest.json"])
+            config = json.loads(members.pop(manifest[0]["Config"]))
+            config["config"] |= more.pop("config", {})
+            manifest[0]["Config"] = "new.json"
+            members["new.json"] = json.dumps(config | more).encode()
+            members["manifest.json"] = json.dumps(manifest).encode()
+
+        return change
+
+    runner = DockerRunner()
+    one = runner.ready(archive)
+    other = image_of_archive(edited(archive, with_config(config={"Env": ["A=1"]})))
+    again = image_of_archive(edited(archive, with_config(author="Ada")))
+    assert len({one["image_id"], other["image_id"], again["image_id"]}) == 3
+    assert runner._name(again) == runner._name(one)
+    assert runner._name(other) == ""
+    monkeypatch.setattr(DockerRunner, "_load", None)
+    assert "hello from the team" in table.play({**one, **again}).log
 
 
 def test_an_image_lost_and_its_archive_replaced_is_our_failure(
     archive: Path, folder: Path, base_image: Callable[..., Path], engine: str, table: Any
 ) -> None:
     """Another image is never run in the place of the one that was described."""
-    ready = DockerRunner().ready(archive)
-    DockerRunner().engine.remove_image(ready["image_id"], force=True)
+    runner = DockerRunner()
+    ready = runner.ready(archive)
+    runner.engine.remove_image(runner._name(ready), force=True)
     (folder / "predict.sh").write_text("echo somebody else\n")
     write_docker_archive(archive, [base_image("tiny"), (folder, "/workspace")])
     with pytest.raises(EngineError, match="was replaced meanwhile"):

@@ -98,7 +98,18 @@ def image_of_archive(source: Path) -> dict[str, Any]:
         "user": settings.get("User") or "",
         "entrypoint": settings.get("Entrypoint"),
         "command": settings.get("Cmd"),
+        "content": content(config["rootfs"]["diff_ids"], settings),
     }
+
+
+def content(layers: list[str], settings: dict[str, Any]) -> str:
+    """Return a digest of all of an image that makes a difference to what runs in it.
+
+    Engines that keep images in containerd's store have an ID of their own for every image.
+    """
+    kept = {key: settings.get(key) or None for key in ("User", "Env", "Entrypoint", "Volumes")}
+    text = json.dumps([layers, kept], sort_keys=True)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import urllib3.exceptions
 
 from segarena.errors import EngineError, SubmissionError
 from segarena.predict import gpu
-from segarena.predict.image import image_of_archive, image_of_folder, opened_archive
+from segarena.predict.image import content, image_of_archive, image_of_folder, opened_archive
 from segarena.predict.runners import Image, Limits, Outcome, command_line, mounted_files
 from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
 
@@ -74,14 +74,14 @@ class DockerRunner:
         described = image_of_archive(source)
         with _engine_errors(f"{source}: loading the image"):
             self._check_machine(source, described)
-            if not self._known(described["image_id"]):
-                self._load(source, described["image_id"])
+            if not self._name(described):
+                self._load(source, described)
         return {"runtime": self.runtime, "source": str(source), **described}
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with _engine_errors(f"{image['source']}: running a container"):
             self._check_room(limits)
-            self._ready_again(image)
+            image = {**image, "image_id": self._ready_again(image)}
             mounts = _mounts(image, inputs, outputs)
             started, since = time.monotonic(), time.time()
             container = self._create(image, limits, mounts)
@@ -115,7 +115,8 @@ class DockerRunner:
         )
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
-        return command_line(["docker", "run", "--rm", *flags(image, inputs, outputs, limits)])
+        known = {**image, "image_id": self._ready_again(image)}
+        return command_line(["docker", "run", "--rm", *flags(known, inputs, outputs, limits)])
 
     def _ready_folder(self, source: Path) -> Image:
         described = image_of_folder(source, self.base_image)
@@ -148,36 +149,46 @@ class DockerRunner:
         if limits.write_beside_code and folder.is_dir():  # an engine elsewhere looks after itself
             check_room(folder, limits.disk_bytes)
 
-    def _known(self, image_id: str) -> bool:
-        try:
-            self.engine.inspect_image(image_id)
-        except docker.errors.ImageNotFound:
-            return False
-        return True
+    def _name(self, image: Image) -> str:
+        """Return what the engine calls an image, "" where it does not have it.
 
-    def _load(self, source: Path, image_id: str) -> None:
+        That is the image's ID, except with containerd's store: what has the same layers and the
+        same settings is then the same.
+        """
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            return self.engine.inspect_image(image["image_id"])["Id"]
+        for listed in self.engine.images() if "content" in image else ():
+            with contextlib.suppress(docker.errors.ImageNotFound):  # removed meanwhile
+                found = self.engine.inspect_image(listed["Id"])
+                layers = found["RootFS"].get("Layers") or []
+                if content(layers, found["Config"] or {}) == image["content"]:
+                    return found["Id"]
+        return ""
+
+    def _load(self, source: Path, described: Image) -> None:
         slow = client(LOAD_SECONDS, self.host)
         with opened_archive(source, plain=self.plain) as stream, contextlib.closing(slow) as engine:
             for line in engine.load_image(stream, quiet=True):
                 if "error" in line:
                     # The archive is known to be whole, so this is the engine: its disk, most often.
                     raise EngineError(f"{source}: the engine cannot load it: {line['error']}")
-        if not self._known(image_id):
+        if not self._name(described):
             raise EngineError(
-                f"{source}: the engine loaded it but knows no image {image_id[:19]}; the archive "
-                "was replaced meanwhile (run again), or the engine keeps images in containerd's "
-                "store (switch that off)"
+                f"{source}: the engine loaded it but knows no image {described['image_id'][:19]}; "
+                "the archive was replaced meanwhile: run again"
             )
 
-    def _ready_again(self, image: Image) -> None:
-        """Load the image if the engine has lost it."""
-        if self._known(image["image_id"]):
-            return
+    def _ready_again(self, image: Image) -> str:
+        """Return what the engine calls an image; load it if the engine has lost it."""
+        name = self._name(image)
+        if name:
+            return name
         if image.get("mounted"):
             raise EngineError(
                 f"base_image: the engine no longer has {image['image_id']}; load it and run again"
             )
-        self._load(Path(image["source"]), image["image_id"])
+        self._load(Path(image["source"]), image)
+        return self._name(image)
 
     def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
         created = self.engine.create_container(
