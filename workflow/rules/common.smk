@@ -247,6 +247,10 @@ def call_memory(wildcards):
     return memory_mb(protocol_of(wildcards))
 
 
+def session_memory(play, wildcards):
+    return memory_mb(played(play)[0])
+
+
 def drawn_input(play, wildcards):
     """Return the file of scribbles that people drew on a case, where the protocol's user has it."""
     protocol, _ = played(play)

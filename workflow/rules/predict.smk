@@ -76,7 +76,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             "../../envs/segarena.yaml"
         resources:
             gpu=int(ARENA.gpus > 0),
-            mem_mb=memory_mb(played(_play)[0]),
+            mem_mb=partial(session_memory, _play),
         params:
             steps=prompt_steps(_play),
             values=predict_part(played(_play)[0]),
