@@ -10,8 +10,8 @@ solution), smoothed along like intensities.
   like intensities (geodesic distance) than to the parts of the answer that are trusted, changes
   sides. All clicks so far stay as fixed seeds.
 - The first click on a label without a box stands for a box of fixed size.
-- After new strokes the place is what is nearer, along like intensities, to all that was drawn on the
-  label than to all that was drawn around it.
+- After new strokes the place is what is nearer, along like intensities, to all that was drawn on
+  the label than to all that was drawn around it.
 
 Needs numpy and scipy.
 """
@@ -225,6 +225,16 @@ def paint(view, label, share):
     view[(share > 0.6) | (share > 0.5) & (view == 0)] = label
 
 
+def honour(segs, prompts):
+    """Give each voxel that was drawn or clicked what was said of it."""
+    for label, said in enumerate(prompts, start=1):
+        for point in said["bg"]:
+            if segs[tuple(point)] == label:
+                segs[tuple(point)] = 0
+        for point in said["fg"]:
+            segs[tuple(point)] = label
+
+
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
     imgs, spacing = case["imgs"].astype(np.float32), np.asarray(case["spacing"], float)
@@ -259,13 +269,8 @@ def answer(case):
         if new or (len(said["fg"]) and any(segs[tuple(at)] == label for at in said["bg"])):
             part, share = from_strokes(image, sampling, said)
             paint(segs[part], label, share)
-    for prompts in (scribbles, clicks):
-        for label, said in enumerate(prompts, start=1):
-            for point in said["bg"]:
-                if segs[tuple(point)] == label:
-                    segs[tuple(point)] = 0
-            for point in said["fg"]:
-                segs[tuple(point)] = label
+    honour(segs, scribbles)
+    honour(segs, clicks)
     return segs
 
 

@@ -67,6 +67,16 @@ def stroked(mask, smooth, seeds, kind, spacing):
     return mask | region if kind == "fg" else mask & ~region
 
 
+def honour(segs, prompts):
+    """Give each voxel that was drawn or clicked what was said of it."""
+    for label, said in enumerate(prompts, start=1):
+        for point in said["bg"]:
+            if segs[tuple(point)] == label:
+                segs[tuple(point)] = 0
+        for point in said["fg"]:
+            segs[tuple(point)] = label
+
+
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
     imgs, spacing = case["imgs"].astype(np.float32), np.asarray(case["spacing"], float)
@@ -96,13 +106,8 @@ def answer(case):
                 mask = stroked(mask, smooth, seeds, kind, spacing)
                 segs[segs == label] = 0
                 segs[mask] = label
-    for prompts in (scribbles, clicks):
-        for label, said in enumerate(prompts, start=1):
-            for point in said["bg"]:
-                if segs[tuple(point)] == label:
-                    segs[tuple(point)] = 0
-            for point in said["fg"]:
-                segs[tuple(point)] = label
+    honour(segs, scribbles)
+    honour(segs, clicks)
     return segs
 
 
