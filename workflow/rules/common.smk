@@ -175,13 +175,6 @@ def case_groups():
     return {name: case.described for name, case in ARENA.cases.items()}
 
 
-def first_tables_of(wildcards):
-    """Return the tables that the report shows: where a protocol is repeated, of its first play."""
-    return expand(
-        rules.metrics.output.table, submission=players(wildcards.protocol), **wildcards
-    )
-
-
 def interactions_of(wildcards):
     return len(interactions(wildcards.protocol))
 
