@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from arena import Arena, new_arena
+from arena import PREDICT, PROTOCOL, Arena, new_arena
 
 from segarena.predict.accepts import refusal
 
@@ -232,6 +232,36 @@ def test_repetitions_draw_anew_and_their_spread_is_reported(played: Arena):
     board = rows(played.path("rank", "strokes", "leaderboard.csv"))
     ada = next(row for row in board if row["submission"] == "ada")
     assert float(ada["DSC_Final_mean"]) == pytest.approx(np.mean(finals))
+
+
+@pytest.mark.parametrize("jobs", ["interaction", "session"])
+def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
+    """A box and a click without jitter before scribbles: both plays have the same two answers.
+
+    The submission is called four times: for the box, the click, and the strokes of each play.
+    """
+    arena = empty_arena
+    arena.add_case("one")
+    counting = PREDICT + 'open(os.path.join("..", "..", "calls"), "a").write("called\\n")\n'
+    counting = counting.replace("np.savez", "segs[:, :, ::4] = 0; np.savez")  # never without error
+    arena.add_submission("ada", counting)
+    arena.config["jobs"] = jobs
+    user = [*PROTOCOL["user"], {"prompt": "scribble", "times": 1, "mix": {"line": 1}}]
+    arena.add_protocol(user=user, repeat=2)
+    arena.run("results/rank/short/spread.csv")
+    assert len((arena.work / "calls").read_text().split()) == 4
+    for k, same in ((1, True), (2, True), (3, False)):
+        one, other = (
+            arena.path("prompt", play, "ada", "one", f"{k}.json").read_bytes()
+            for play in ("short", "short.2")
+        )
+        assert (one == other) == same
+    (one,), (other,) = (
+        rows(arena.path("score", play, "ada_metrics.csv")) for play in ("short", "short.2")
+    )
+    for column in ("DSC_1", "DSC_2", "NSD_1", "RunningTime_1", "RunningTime_2"):
+        assert one[column] == other[column]
+    assert set(arena.plan()) == {"all", "answer_pictures", "case_picture", "report"}
 
 
 def test_a_case_a_label_is_cut_from_each_volume(empty_arena: Arena):

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segarena.protocol import Protocol, read_yaml, steps, validate
+from segarena.protocol import Protocol, plays, read_yaml, steps, validate
 
 Facts = dict[str, Any]
 
@@ -52,12 +52,6 @@ def answered(protocol: Protocol, answers: str) -> list[int]:
     """Return the interactions whose answers are archived; answers: none, final or all."""
     numbers = list(interactions(protocol))
     return {"none": [], "final": numbers[-1:], "all": numbers}[answers]
-
-
-def plays(protocol: Protocol) -> list[str]:
-    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
-    name, times = protocol["name"], protocol.get("repeat", 1)
-    return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
 
 
 def players(facts: Facts, protocol: str) -> list[str]:
