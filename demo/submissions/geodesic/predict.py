@@ -168,16 +168,19 @@ def from_strokes(image, sampling, said):
     both = np.concatenate(list(drawn.values()))
     low, high = both.min(axis=0), both.max(axis=0)
     part = around(image.shape, low, high, (0.5 * ((high - low) * sampling).max() + 3) / sampling)
-    image, offset = image[part], [s.start for s in part]
+    shape, image, offset = image.shape, image[part], [s.start for s in part]
     seeds = {kind: np.zeros(image.shape, bool) for kind in drawn}
     for kind, voxels in drawn.items():
         seeds[kind][tuple((voxels - offset).T)] = True
     weights = edge_weights(image, sampling)
     beyond = seeds["bg"].copy()
-    for axis in range(3):
-        np.moveaxis(beyond, axis, 0)[[0, -1]] |= image.shape[axis] > 1
-    beyond &= ~seeds["fg"]
-    place = SLOPE * (geodesic(weights, sampling, beyond) - geodesic(weights, sampling, seeds["fg"]))
+    for axis, (side, size) in enumerate(zip(part, shape, strict=True)):
+        faces = np.moveaxis(beyond, axis, 0)
+        faces[0] |= side.start > 0
+        faces[-1] |= side.stop < size
+    near = geodesic(weights, sampling, seeds["fg"])
+    far = geodesic(weights, sampling, beyond) if beyond.any() else near.max()
+    place = SLOPE * (far - near)
     place[seeds["bg"]], place[seeds["fg"]] = -CERTAIN, CERTAIN
     return part, fitted(image, sampling, place, seeds["fg"] | seeds["bg"], CLICK_WEIGHT)
 
