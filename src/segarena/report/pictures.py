@@ -263,7 +263,7 @@ def _draw_stroke(
     *,
     hollow: bool,
 ) -> None:
-    """Draw a line with a rim on its slice, a hair line elsewhere; hollow: rim and line swapped."""
+    """Draw a line with a rim on its slice, dots elsewhere; hollow: rim and line swapped."""
     rim, core = (colour, BLACK) if hollow else (BLACK, colour)
     here = [point for point in points if point[plane.axis] == plane.index]
     elsewhere = [point for point in points if point[plane.axis] != plane.index]
@@ -274,7 +274,8 @@ def _draw_stroke(
     ):
         for point in chosen:
             x, y = _point_at(plane, point, top)
-            if _inside(plane, x, y, top):
+            dotted = chosen is elsewhere and (x // 2 + y // 2) % 2
+            if _inside(plane, x, y, top) and not dotted:
                 left, upper = max(x - before, plane.left), max(y - before, top)
                 right = min(x + after, plane.left + plane.width - 1)
                 lower = min(y + after, top + plane.height - 1)
