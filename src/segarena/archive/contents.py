@@ -95,6 +95,17 @@ def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
     return [f"results/{file}" for file in files]
 
 
+def drawn_file(case: str) -> str:
+    """Return where the scribbles lie that people drew on a case."""
+    return f"scribbles/{case}.npz"
+
+
+def drawn_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
+    """Return the files of scribbles that people drew: one a case, where a protocol plays them."""
+    played = {step["prompt"] for protocol in protocols.values() for step in protocol["user"]}
+    return [drawn_file(case) for case in facts["cases"]] if "drawn" in played else []
+
+
 def table_files(protocol: str, results: Path) -> list[str]:
     """Return the files of a protocol's ranking, as they lie under `results`."""
     found = files_under(results / "rank" / protocol)

@@ -131,12 +131,13 @@ def _read(folder: Path, found: Findings) -> Archived | None:
 
 def _check_files(archived: Archived, found: Findings) -> None:
     expected = contents.result_files(archived.facts, archived.protocols)
+    expected += contents.drawn_files(archived.facts, archived.protocols)
     missing = [f"{name}: missing" for name in expected if not (archived.folder / name).is_file()]
-    kinds = ("prepare", "prompt", "predict", "score")
+    folders = [archived.results / kind for kind in ("prepare", "prompt", "predict", "score")]
     there = {
         path.relative_to(archived.folder).as_posix()
-        for kind in kinds
-        for path in (archived.results / kind).rglob("*")
+        for folder in (*folders, archived.folder / "scribbles")
+        for path in folder.rglob("*")
         if path.is_file()
     }
     extra = [f"{name}: has no place in the archive" for name in sorted(there - set(expected))]
@@ -483,9 +484,7 @@ def _check_prompts(
         if step["prompt"] == "box" and "image" not in given:
             continue  # told for the case
         if step["prompt"] == "drawn":
-            place = f"{play}/{submission}/{case}/{k}"
-            found.unchecked.append(f"prompt/{place}.json: drawn scribbles are not in the archive")
-            continue
+            given["drawn"] = str(archived.folder / contents.drawn_file(case))
         if k > 1:
             given["said"] = str(archived.file("prompt", play, submission, case, f"{k - 1}.json"))
             answer = archived.file("predict", play, submission, case, f"{k - 1}.npz")
