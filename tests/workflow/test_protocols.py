@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -185,6 +187,43 @@ def test_a_satisfied_user_starts_no_more_calls(played: Arena):
     assert [r["status"] for r in records] == ["ok"] * 3 + ["not_asked"] * 3
     assert records[-1]["message"] == "satisfied: every label has an IoU of at least 0.9"
     assert (answers(played, "few", "eve", CLICKS)[-1] == truth(played)).all()
+
+
+def test_containers_answer_as_processes_do(
+    played: Arena,
+    empty_arena: Arena,
+    docker_host: str,
+    submission_archive: Callable[..., Path],
+    tmp_path: Path,
+):
+    """Archives in a real engine: the same clicks, scribbles and answers, the same one left out."""
+    arena = empty_arena
+    arena.engine = docker_host
+    arena.config = {**played.config, "runtime": "docker"}
+    for kind in ("images", "labels"):
+        shutil.copytree(played.work / kind, arena.work / kind)
+    for name, knows_from in (("eve", 3), ("bob", 0)):
+        folder = tmp_path / name
+        shutil.copytree(played.work / "submissions" / name, folder)
+        alone = DISCS.partition("    with open")[0]  # a container can leave no line outside
+        (folder / "predict.py").write_text(alone.replace("KNOWS_FROM", str(knows_from)))
+        submission_archive(folder, arena.folder_of("submissions") / f"{name}.tar.gz")
+    arena.run("results/rank/few/leaderboard.csv", "results/rank/strokes/leaderboard.csv")
+    for play, name, n in (
+        ("few", "eve", CLICKS),
+        ("few", "bob", CLICKS),
+        ("strokes", "eve", 2),
+        ("strokes.2", "eve", 2),
+    ):
+        assert said(arena, play, name, n) == said(played, play, name, n)
+        for one, other in zip(
+            answers(arena, play, name, n), answers(played, play, name, n), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+        record = json.loads(arena.path("predict", play, name, "plane", "1.json").read_text())
+        assert (record["status"], record["runtime"]) == ("ok", "docker")
+    (row,) = rows(arena.path("rank", "strokes", "left_out.csv"))
+    assert (row["submission"], row["reason"][:15]) == ("bob", "it does not acc")
 
 
 def test_fewer_clicks_rank_first(played: Arena):
