@@ -19,7 +19,7 @@ from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
 from segarena.protocol import SCHEMAS, Protocol, is_drawn, load, read_yaml, validate
 
-ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tgz", ".tar")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tar.xz", ".tgz", ".tar")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CASE_COLUMNS = ("case", "modality", "window", "box", "scribbles")
 CACHE = Path(".snakemake/segarena")

@@ -6,7 +6,7 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 
 import os
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
@@ -15,6 +15,7 @@ sys.path.insert(0, SOURCE)
 from segarena import run
 from segarena.config import read
 from segarena.predict.image import digest
+from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.protocol import plays, prompt_values, shared, steps
 from segarena.provenance import code_digest
 
@@ -43,6 +44,7 @@ wildcard_constraints:
     k=r"[1-9]\d*",
 
 
+@cache
 def code(script):
     """Return the digest of a script and of the package modules behind it."""
     return code_digest(os.path.join(workflow.basedir, "workflow", "scripts", script))
@@ -208,6 +210,20 @@ def predict_part(protocol):
     }
 
 
+MACHINE_MB = machine_memory_bytes() >> 20
+OURS_MB = 4096  # what we need ourselves beside a container
+
+
+def memory_mb(protocol):
+    """Return the memory that a call is given; here never more than there is, as its limit says."""
+    wanted = round(protocol["limits"]["memory_gb"] * 1024) + OURS_MB
+    return min(wanted, MACHINE_MB) if workflow.local_exec else wanted
+
+
+def call_memory(wildcards):
+    return memory_mb(protocol_of(wildcards))
+
+
 def drawn_input(play, wildcards):
     """Return the file of scribbles that people drew on a case, where the protocol's user has it."""
     protocol, _ = played(play)
@@ -304,6 +320,9 @@ onstart:
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)
+    if workflow.local_exec and "mem_mb" not in workflow.global_resources:
+        # Calls side by side must not starve each other: the machine's fault would be theirs.
+        workflow.register_resource("mem_mb", MACHINE_MB)
 
 
 onerror:

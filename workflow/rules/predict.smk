@@ -48,6 +48,7 @@ rule predict:
         "../../envs/segarena.yaml"
     resources:
         gpu=int(ARENA.gpus > 0),
+        mem_mb=call_memory,
     params:
         values=predict_values,
     message:
@@ -77,6 +78,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             "../../envs/segarena.yaml"
         resources:
             gpu=int(ARENA.gpus > 0),
+            mem_mb=memory_mb(played(_play)[0]),
         params:
             steps=prompt_steps(_play),
             values=predict_part(played(_play)[0]),
