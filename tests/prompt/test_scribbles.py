@@ -187,6 +187,28 @@ def test_the_contour_does_not_follow_the_frame_of_the_image():
     assert np.unique(np.nonzero(outline)[1]).size == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_centre_line_of_a_wide_background_is_a_ring_around_the_structure(seed):
+    """It runs halfway between the structure and what is out of reach, not along the frame."""
+    around = ~disc(size=201, radius=15)
+    stroke = draw(around, np.random.default_rng(seed), {"centerline": 1}, background=True)
+    ring = unbroken(around, stroke)
+    y, x = np.nonzero(ring) - np.array([[100], [100]])
+    assert components(ring) == 1
+    assert np.abs(np.hypot(y, x) - (15.5 + stroke.reach_px / 2)).max() < 4
+
+
+def test_background_lines_begin_and_end_near_the_structure():
+    """Both ends are within reach, which is 12 to 40 pixels; foreground has no reach."""
+    around = ~disc(size=201, radius=15)
+    for seed in range(20):
+        stroke = draw(around, np.random.default_rng(seed), {"line": 1}, background=True)
+        assert 12 <= stroke.reach_px <= 40
+        for y, x in np.array(stroke.ends).reshape(-1, 2) - 100:
+            assert 15 < np.hypot(y, x) <= 16 + stroke.reach_px
+        assert draw(around, np.random.default_rng(seed), {"line": 1}).reach_px is None
+
+
 def test_the_level_says_how_deep_inside_the_contour_runs():
     """Level 1 follows the outline of the mask, level 0 shrinks to its middle."""
     mask = disc()

@@ -37,6 +37,7 @@ rule predict:
         image=rules.prepare.output.image,
         said=rules.prompt.output[0],
         previous=previous_answer,
+        same=same_answer,
         gate=ancient(rules.cases.output[0]),
     output:
         answer="results/predict/{protocol}/{submission}/{case}/{k}.npz",
@@ -67,6 +68,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             submission=rules.image.output[0],
             image=rules.prepare.output.image,
             truth=rules.prepare.output.truth,
+            same=same_answers(_play),
             gate=ancient(rules.cases.output[0]),
         output:
             session_files(_play),

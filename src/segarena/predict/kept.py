@@ -50,16 +50,25 @@ def once(
     record_json: Path,
     made_from: str,
     call: Callable[[], None],
+    *,
+    same: Path | None = None,
     **also: Any,
 ) -> bool:
     """Run `call`, which writes both files, unless they were kept and made from the same.
 
-    also: what else the record says. Returns whether it ran.
+    same: an answer beside its record that may have been made from the same, too. It is copied, not
+    linked: Snakemake gives the output of a job a new time, which would be that of both. also: what
+    else the record says. Returns whether it ran.
     """
     pair = answer_npz, record_json
     if _valid(beside(answer_npz), beside(record_json), made_from):
         for path in pair:
             link(beside(path), path)
+        return False
+    if same is not None and _valid(same, same.with_suffix(".json"), made_from):
+        for path in pair:
+            with whole(path) as aside:
+                shutil.copyfile(same.with_suffix(path.suffix), aside)
         return False
     call()
     marks = {
