@@ -70,7 +70,7 @@ any_mask = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
 def test_a_scribble_lies_inside_its_mask_and_is_never_empty(mask, seed, kind):
     """On any mask that is not empty, each kind leaves at least a pixel, and none outside."""
@@ -79,7 +79,7 @@ def test_a_scribble_lies_inside_its_mask_and_is_never_empty(mask, seed, kind):
     assert not (scribble & ~mask).any()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6), limit=st.integers(1, 30))
 def test_a_limited_scribble_has_at_most_that_many_pixels(mask, seed, limit):
     """A limit keeps at least one pixel, at most the limit, and adds none."""
@@ -90,7 +90,7 @@ def test_a_limited_scribble_has_at_most_that_many_pixels(mask, seed, limit):
     assert not (limited & ~whole).any()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6))
 def test_the_centre_line_before_breaking_is_one_stroke_per_component(mask, seed):
     """Before it is broken the centre line is inside the mask and as connected as the mask."""
@@ -101,7 +101,7 @@ def test_the_centre_line_before_breaking_is_one_stroke_per_component(mask, seed)
     assert components(line & mask) == components(line | mask)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), radius=st.integers(1, 19))
 def test_the_contour_of_a_disc_before_breaking_is_one_closed_stroke(seed, radius):
     """It is connected, and closed: what it encloses is not connected with the outside."""
@@ -113,7 +113,7 @@ def test_the_contour_of_a_disc_before_breaking_is_one_closed_stroke(seed, radius
     assert outside - 1 == 1 or labels[20, 20] != labels[0, 0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6))
 def test_each_line_before_warping_is_one_straight_stroke_between_two_pixels_of_the_mask(mask, seed):
     """It is connected, holds both ends, has one pixel a step, and keeps to the straight line."""
@@ -131,7 +131,7 @@ def test_each_line_before_warping_is_one_straight_stroke_between_two_pixels_of_t
         assert (off <= 0.75 * max(np.hypot(y1 - y0, x1 - x0), 1) + 1e-9).all()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), rule=st.sampled_from(["random", "center", "border"]))
 def test_clicks_lie_in_the_mask_and_keep_their_distance(seed, rule):
     """At least one click, none outside, none closer to another than asked for."""
