@@ -95,6 +95,8 @@ def rank_tables(folder: Path, teams: list[str], metrics: list[str]) -> None:
         "schemes": schemes,
         "significance": pairs.assign(significant=pairs["algorithm"] < pairs["other"]),
         "missing": pd.DataFrame(columns=["submission", "case", "metric", "policy", "value"]),
+        "spread": pd.DataFrame(columns=["submission", "metric", "mean", "standard_deviation"]),
+        "left_out": pd.DataFrame(columns=["submission", "reason"]),
         "stability/intervals": intervals,
         "stability/frequencies": frequencies,
         "stability/taus": everything.merge(samples, how="cross"),

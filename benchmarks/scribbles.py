@@ -49,7 +49,7 @@ def main(sheet: str, folder: Path = FOLDER) -> None:
         for axis, (one, name, pen) in zip(row, said, strict=True):
             _show(axis, image, gts[0], one, pen)
             axis.set_title(f"{path.stem.split('_')[0]}, {name}", fontsize=9)
-    figure.tight_layout(pad=0.4)
+    figure.tight_layout(pad=0.4, h_pad=1.5)
     figure.savefig(sheet, dpi=70)
 
 

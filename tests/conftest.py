@@ -17,7 +17,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples everywhere, and a busy machine is no reason to fail.
+hypothesis.settings.register_profile(
+    "segarena",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("segarena")
 
 ENGINES = Path(__file__).parent / "engines"
 sys.path.insert(0, str(ENGINES))  # so that any test can import docker_archive

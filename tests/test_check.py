@@ -86,6 +86,70 @@ def test_a_submission_that_needs_boxes_is_told_so(folder: Path, report: Any) -> 
     assert "ask for each with `in`" in cures(checked)
 
 
+@pytest.fixture
+def protocol_of(tmp_path: Path) -> Callable[..., str]:
+    """A factory: the path of a bundled protocol, changed."""
+
+    def write(name: str, **changes: Any) -> str:
+        path = tmp_path / "changed.yaml"
+        protocol = yaml.safe_load((ROOT / "config" / "protocols" / f"{name}.yaml").read_text())
+        path.write_text(yaml.safe_dump({**protocol, "name": "changed", **changes}))
+        return str(path)
+
+    return write
+
+
+def test_who_is_left_out_of_a_protocol_is_told_so(
+    folder: Path, report: Any, protocol_of: Callable[..., str]
+) -> None:
+    """What segarena.yaml refuses is told before any call, and the exit code is not 0."""
+    (folder / "segarena.yaml").write_text("accepts: [boxes, clicks]\n")
+    assert report(folder)["code"] == 0
+    checked = report(folder, "--protocol", protocol_of("scribble"))
+    assert (checked["code"], checked["passed"], checked["calls"]) == (1, False, [])
+    (finding,) = checked["findings"]
+    assert finding["what"] == "left out of this protocol"
+    assert finding["detail"] == "it does not accept scribbles (segarena.yaml)"
+    assert "--protocol" in finding["cure"]
+
+
+def test_a_satisfied_user_asks_no_more(
+    folder: Path, report: Any, protocol_of: Callable[..., str]
+) -> None:
+    """A submission that knows the truth is called once; the rest is recorded as not asked."""
+    np.save(folder / "truth.npy", bundled_case(box=True)[1].gts)
+    known = 'np.load(os.path.join(os.path.dirname(sys.argv[0]), "truth.npy"))'
+    program = (folder / "predict.py").read_text()
+    (folder / "predict.py").write_text(program.replace("np.ones(shape, np.uint8)", known))
+    user = [{"prompt": "click", "times": 3, "rule": "ritm"}]
+    checked = report(folder, "--protocol", protocol_of("noc", user=user))
+    statuses = [call["status"] for call in checked["calls"] if call["case"] == "bundled"]
+    assert statuses == ["ok", "not_asked", "not_asked"]
+    assert checked["code"] == 0
+
+
+def test_an_ignored_label_is_not_asked_for(
+    folder: Path, report: Any, protocol_of: Callable[..., str]
+) -> None:
+    """Of the three labels of the bundled cases the highest is ignored: time for two is allowed."""
+    user = [{"prompt": "click", "times": 1, "rule": "ritm"}]
+    checked = report(folder, "--protocol", protocol_of("noc", user=user, ignore_label=3))
+    assert {call["labels"] for call in checked["calls"]} == {2}
+
+
+def test_what_people_would_draw_is_simulated(
+    folder: Path, report: Any, protocol_of: Callable[..., str]
+) -> None:
+    """The bundled cases have no drawn scribbles; the submission reads scribbles all the same."""
+    program = (folder / "predict.py").read_text()
+    reads = program.replace('["imgs"].shape', '["imgs"].shape; case["scribbles"]')
+    (folder / "predict.py").write_text(reads)
+    user = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
+    checked = report(folder, "--protocol", protocol_of("scribble", user=user))
+    assert checked["code"] == 0
+    assert [call["prompt"] for call in checked["calls"]] == ["scribble", "scribble"]
+
+
 def test_a_call_can_be_made_again_by_hand(folder: Path, report: Any) -> None:
     """The printed command runs as it stands and leaves the answer."""
     checked = report(folder)

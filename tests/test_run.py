@@ -1,15 +1,17 @@
 """Two runs in one folder, and errors told at the end."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from segarena.errors import CaseError, ConfigError, told
-from segarena.run import errors_since, lock
+from segarena.run import errors_since, handle_beside, lock
 
 HOLD = "import sys, time; from segarena.run import lock; from pathlib import Path; "
 HOLD += "lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
@@ -30,6 +32,26 @@ def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path: Pa
     holder.wait()
     lock(path)
     holder.stdout.close()
+
+
+def test_a_signal_whose_handler_needs_a_lock_of_ours_stops_nobody():
+    """As Snakemake's handler of SIGTERM does: it waits until the main thread gives the lock."""
+    held, handled = threading.Lock(), threading.Event()
+
+    def handler(*_: object) -> None:
+        with held:
+            handled.set()
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        handle_beside(signal.SIGTERM)
+        with held:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+            assert not handled.is_set()
+        assert handled.wait(timeout=10)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_our_errors_are_one_line_in_the_log_and_others_have_their_trace(tmp_path: Path):

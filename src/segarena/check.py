@@ -4,6 +4,9 @@ A whole protocol is played on small bundled cases (one with a box, one without) 
 participant's own, by the very scripts that the benchmark's jobs run, with the organisers' limits
 and isolation. What comes out is a table of calls, and a list of what passed and what did not, each
 failure with its cure.
+
+The protocol is played once. Nobody drew on these cases, so where it asks for what people drew, the
+simulated user scribbles: a submission reads the same.
 """
 
 import argparse
@@ -26,11 +29,12 @@ from segarena.case import Image, Truth, read_answer, read_image, write_image, wr
 from segarena.errors import ConfigError, SubmissionError
 from segarena.files import read_json
 from segarena.predict import runners
+from segarena.predict.accepts import refusal
 from segarena.predict.runners.watch import readable
 from segarena.predict.session import limits_of, make_input
 from segarena.prepare.boxes import boxes_of
 from segarena.prepare.nifti import find_cases, prepare_case
-from segarena.protocol import ROOT, Protocol, load, steps
+from segarena.protocol import ROOT, Protocol, load, prompt_values, steps
 
 SEED = 2025
 KEPT = Path("segarena-check")
@@ -87,7 +91,7 @@ CURES = (
         "calls {0}, which the image does not have: install it",
     ),
     (
-        r"KeyError: '?(?:boxes|clicks|clicks_order|prev_pred)",
+        r"KeyError: '?(?:boxes|clicks|clicks_order|scribbles|prev_pred)",
         "takes it that every input has boxes, clicks and prev_pred: ask for each with `in`",
     ),
 )
@@ -161,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `segarena check` and return its exit code: 0 only when the submission would run."""
     if not arguments.submission.exists():
         raise ConfigError(f"{arguments.submission}: no such archive or folder")
-    protocol = load(arguments.protocol)
+    protocol = _simulated(load(arguments.protocol))
     report = Report(str(arguments.submission), protocol["name"])
     # What the scripts print on the way must not get into the JSON.
     printed = sys.stderr if arguments.json else sys.stdout
@@ -176,9 +180,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> None:
     """Fill `report`; raises EngineError where the machine, not the submission, is at fault."""
+    source = arguments.submission.resolve()
+    with tempfile.TemporaryDirectory(prefix="segarena-check-") as folder:
+        kinds = {step["prompt"] for step in protocol["user"]}
+        reason = refusal(source, kinds, Path(folder, "accepts.json"))
+    if reason:
+        cure = "play another protocol (--protocol), or use them and name them in segarena.yaml"
+        report.findings.append(Finding("left out of this protocol", False, reason, cure))
+        return
     try:
         image = runners.ready(
-            arguments.submission.resolve(),
+            source,
             runtime=arguments.runtime,
             base_image=arguments.base_image,
         )
@@ -193,7 +205,7 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
             played.mkdir()
             write_image(played / "image.npz", case_image)
             write_truth(played / "truth.npz", truth)
-            report.calls += list(_play(played, name, image, protocol, len(truth.labels)))
+            report.calls += list(_play(played, name, image, protocol))
         _judge(report, protocol)
         _keep_one_call(report, Path(folder), image, protocol)
 
@@ -227,8 +239,18 @@ def _cases(own: Path | None) -> dict[str, tuple[Image, Truth]]:
     return cases
 
 
+def _simulated(protocol: Protocol) -> Protocol:
+    """Return the protocol with simulated scribbles in place of drawn ones."""
+    scribble = {"prompt": "scribble", "mix": {"line": 1, "centerline": 1, "contour": 1}}
+    user = [
+        {**scribble, "times": step["times"]} if step["prompt"] == "drawn" else step
+        for step in protocol["user"]
+    ]
+    return {**protocol, "user": user}
+
+
 def _play(
-    folder: Path, case: str, image: dict[str, Any], protocol: Protocol, labels: int
+    folder: Path, case: str, image: dict[str, Any], protocol: Protocol
 ) -> Iterator[dict[str, Any]]:
     """Play every interaction of the protocol with the scripts of the workflow."""
     scripts = ROOT / "workflow" / "scripts"
@@ -239,13 +261,7 @@ def _play(
     before: dict[str, str] = {}
     for k, step in enumerate(steps(protocol), start=1):
         said = str(folder / f"said{k}.json")
-        values = {
-            "protocol": protocol["name"],
-            "version": protocol["version"],
-            "seed": protocol["seed"],
-            "step": step,
-        }
-        prompt({**common, **before}, said, case, k, values)
+        prompt({**common, **before}, said, case, k, prompt_values(protocol, k))
         answer, record_json = str(folder / f"{k}.npz"), str(folder / f"{k}.json")
         files = {
             "submission": str(folder / "submission.json"),
@@ -257,6 +273,7 @@ def _play(
         before = {"said": said, "answer": answer}
         record = read_json(record_json)
         log = (folder / f"{k}.log").read_text(encoding="utf-8")
+        labels = len(read_json(said)["labels"])
         record |= {"prompt": step["prompt"], "labels": labels, "printed": log}
         print(f"  {case}, interaction {k} ({step['prompt']}): {record['status']}", file=sys.stderr)
         yield record

@@ -17,9 +17,9 @@ from segarena.files import remembered
 from segarena.predict.accepts import refusal
 from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
-from segarena.protocol import SCHEMAS, Protocol, Step, load, read_yaml, validate
+from segarena.protocol import SCHEMAS, Protocol, is_drawn, load, read_yaml, validate
 
-ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tgz", ".tar")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tar.xz", ".tgz", ".tar")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CASE_COLUMNS = ("case", "modality", "window", "box", "scribbles")
 CACHE = Path(".snakemake/segarena")
@@ -208,7 +208,7 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
     measured = {metric["name"] for metric in protocol["metrics"]}
     if "noc" in protocol["series"] and "IoU" not in measured:
         raise ConfigError(f"{name}: series.noc: counts clicks by IoU; add {{name: IoU}} to metrics")
-    if protocol.get("repeat", 1) > 1 and not any(map(_is_drawn, protocol["user"])):
+    if protocol.get("repeat", 1) > 1 and not any(map(is_drawn, protocol["user"])):
         raise ConfigError(f"{name}: repeat: nothing is drawn by chance, leave it out")
     if "ignore_label" in protocol and any(case.slice_of for case in cases.values()):
         raise ConfigError(f"{name}: ignore_label: a slice case holds one label; leave out `slices`")
@@ -219,16 +219,6 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
                 f"{name}: drawn: no scribbles for {', '.join(without[:5])}; give their files in "
                 "the column `scribbles` of the sheet of cases"
             )
-
-
-def _is_drawn(step: Step) -> bool:
-    """Return whether what a step says differs between repetitions."""
-    drawn = step["prompt"] in {"scribble", "drawn"} or step.get("rule") in {
-        "random",
-        "center",
-        "border",
-    }
-    return drawn or step.get("jitter_px", 0) > 0
 
 
 def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str]:

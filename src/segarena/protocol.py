@@ -42,6 +42,36 @@ def steps(protocol: Protocol) -> list[Step]:
     return [step for step in protocol["user"] for _ in range(step["times"])]
 
 
+def plays(protocol: Protocol) -> list[str]:
+    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
+    name, times = protocol["name"], protocol.get("repeat", 1)
+    return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
+
+
+def is_drawn(step: Step) -> bool:
+    """Return whether what a step says differs between repetitions, by chance or by annotator."""
+    drawn = step["prompt"] in {"scribble", "drawn"} or step.get("rule") in {
+        "random",
+        "center",
+        "border",
+    }
+    return drawn or step.get("jitter_px", 0) > 0
+
+
+def shared(protocol: Protocol) -> int:
+    """Return how many interactions are the same in every repetition: those before a drawn one."""
+    drawn = [is_drawn(step) for step in steps(protocol)]
+    return drawn.index(True) if True in drawn else len(drawn)
+
+
+def prompt_values(protocol: Protocol, k: int, repetition: int = 0) -> dict[str, Any]:
+    """Return what the prompt stage is told at interaction `k` of a repetition, which is 0 first."""
+    told = ("version", "seed", "stop_when", "ignore_label")
+    values: dict[str, Any] = {"protocol": protocol["name"], "step": steps(protocol)[k - 1]}
+    values |= {key: protocol[key] for key in told if key in protocol}
+    return values | ({"repetition": repetition} if repetition and k > shared(protocol) else {})
+
+
 def read_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds; raises ConfigError where it is not YAML."""
     try:

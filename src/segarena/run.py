@@ -9,11 +9,13 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import IO
 
 from segarena import slurm
@@ -67,6 +69,18 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
         gpu.check(gpus, cluster=cluster)
         slurm.end_left_overs(Path.cwd(), cluster=cluster)
     clear_left_overs(Path.cwd())
+    handle_beside(signal.SIGTERM)
+
+
+def handle_beside(number: signal.Signals) -> None:
+    """Let a signal's handler run in a thread of its own.
+
+    Snakemake's handler of SIGTERM takes a lock; where the main thread holds it just then, and the
+    handler runs in the main thread, both wait for ever.
+    """
+    handler = signal.getsignal(number)
+    if callable(handler):
+        signal.signal(number, lambda *about: Thread(target=handler, args=about).start())
 
 
 def clear_left_overs(run_folder: Path) -> None:

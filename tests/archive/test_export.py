@@ -10,7 +10,7 @@ from segarena.archive.export import export
 from segarena.case import write_answer, write_truth
 from segarena.errors import ConfigError
 from segarena.prepare.nifti import prepare_case
-from segarena.prepare.slices import slice_cases
+from segarena.prepare.slices import slice_case, slice_name
 
 TURN = np.array([[0.8, -0.6, 0, 5], [0.6, 0.8, 0, -7], [0, 0, 1, 11], [0, 0, 0, 1]])
 OBLIQUE = TURN @ np.diag([0.5, 0.75, 2.0, 1])
@@ -72,9 +72,8 @@ def test_a_slice_lies_in_its_place_in_the_volume(tmp_path: Path, axis: str):
     """The slice of label 9 across each axis, alone in the whole volume."""
     ids = labels((9, 11, 6))
     image, truth = prepare(tmp_path, ids, OBLIQUE)
-    case, (_, part) = list(
-        slice_cases(image, truth, case="c", seed=1, rule="largest", axis=axis).items()
-    )[1]
+    case = slice_name("c", truth.labels[1])
+    _, part = slice_case(image, truth, truth.labels[1], case="c", seed=1, axis=axis)
     results = answered(tmp_path, case, part, part.gts)
     back = nibabel.load(export(results, "team", case, out=tmp_path))
     place = {"x": (5, ...), "y": (slice(None), 3), "z": (slice(None), slice(None), 1)}[axis]

@@ -132,6 +132,38 @@ def test_clicks_alone_start_a_label(name, imgs, truth, tmp_path):
     assert dice(segs == 1, truth == 1) > 0.6
 
 
+@pytest.mark.parametrize("name", ["region-growing", "geodesic"])
+def test_strokes_are_used_and_honoured(name, imgs, truth, tmp_path):
+    """From strokes in one slice both labels are found, and what was drawn holds afterwards."""
+    across = [(12, 15, x) for x in range(9, 22)]
+    beside = [(12, y, 26) for y in range(6, 25)]
+    said = [clicked(fg=across, bg=beside), clicked(fg=[(12, 33, x) for x in range(30, 36)])]
+    nothing = np.zeros(SHAPE, np.uint8)
+    segs = ask(name, tmp_path, imgs=imgs, prev_pred=nothing, scribbles=objects(said))
+    assert all(segs[at] == 1 for at in across)
+    assert not any(segs[at] for at in beside)
+    assert dice(segs == 1, truth == 1) > 0.6
+    assert dice(segs == 2, truth == 2) > 0.5
+
+
+@pytest.mark.parametrize("name", ["region-growing", "geodesic"])
+def test_a_later_stroke_corrects_the_answer(name, imgs, truth, tmp_path):
+    """Strokes on what is missing and on what is too much make the answer better."""
+    previous = np.zeros(SHAPE, np.uint8)
+    previous[CENTRE[0] - 8 : CENTRE[0], 6:25, 6:28] = 1
+    said = clicked(fg=[(15, 15, x) for x in range(10, 21)], bg=[(8, y, 26) for y in range(8, 23)])
+    segs = ask(name, tmp_path, imgs=imgs, prev_pred=previous, scribbles=objects([said]))
+    assert dice(segs == 1, truth == 1) > dice(previous == 1, truth == 1)
+
+
+@pytest.mark.parametrize("name", ["region-growing", "geodesic"])
+def test_strokes_that_hold_already_change_nothing(name, imgs, truth, tmp_path):
+    """Where all that was drawn is in the previous answer, it is given again."""
+    said = [clicked(fg=[CENTRE], bg=[(2, 2, 2)]), clicked()]
+    segs = ask(name, tmp_path, imgs=imgs, prev_pred=truth, scribbles=objects(said))
+    assert np.array_equal(segs, truth)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_click_keeps_the_previous_answer(name, imgs, truth, tmp_path):
     """Where the user has nothing to correct (order None), the previous answer is given again."""

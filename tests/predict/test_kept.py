@@ -70,6 +70,25 @@ def test_a_damaged_answer_is_asked_for_again(call: Call):
     assert call.once("mark")
 
 
+def test_the_same_call_elsewhere_is_not_made_again(call: Call, tmp_path: Path):
+    """An answer made from the same is copied: same bytes, another file, and nothing is called."""
+    other = Call(tmp_path)
+    other.answer, other.record = tmp_path / "b" / "1.npz", tmp_path / "b" / "1.json"
+    other.answer.parent.mkdir()
+    assert not other.once("mark", same=call.answer)
+    assert other.answer.read_bytes() == call.answer.read_bytes()
+    assert other.record.read_bytes() == call.record.read_bytes()
+    assert not other.answer.samefile(call.answer)
+    assert other.times == 0
+
+
+def test_another_call_elsewhere_is_not_used(call: Call, tmp_path: Path):
+    """What it was made from decides, not where it lies."""
+    other = Call(tmp_path / "b")
+    other.folder.mkdir()
+    assert other.once("another mark", same=call.answer)
+
+
 def test_half_a_record_is_no_record(call: Call):
     """A record that cannot be read keeps nothing."""
     call.lose_outputs()

@@ -5,7 +5,7 @@ import pytest
 from segarena.case import Image, Place, Truth, read_truth, write_truth
 from segarena.errors import CaseError
 from segarena.prepare.nifti import answer_to_nifti, prepare_case
-from segarena.prepare.slices import put_back, slice_case, slice_cases, slice_index
+from segarena.prepare.slices import put_back, slice_case, slice_index, slice_name
 
 SPACING = (5.0, 0.5, 0.75)
 
@@ -45,9 +45,8 @@ def test_a_slice_may_lie_across_any_axis(truth, axis, index):
 
 def test_each_label_is_a_binary_case_of_its_own(image, truth):
     """CASE__LABEL has D = 1, the label 1, the original id and its own box."""
-    cases = slice_cases(image, truth, case="ct", seed=7)
-    assert list(cases) == ["ct__1", "ct__4"]
-    cut, cut_truth = cases["ct__1"]
+    assert [slice_name("ct", label) for label in truth.labels] == ["ct__1", "ct__4"]
+    cut, cut_truth = slice_case(image, truth, 1, case="ct", seed=7)
     assert (cut.imgs == image.imgs[3:4]).all()
     assert (cut_truth.gts == (truth.gts[3:4] == 1)).all()
     assert (cut_truth.gts.dtype, cut_truth.label_ids) == (np.uint8, {1: 30})
@@ -55,7 +54,7 @@ def test_each_label_is_a_binary_case_of_its_own(image, truth):
     (box,) = cut.boxes
     assert (box["z_min"], box["z_max"], box["z_mid"]) == (0, 0, 0)
     assert (box["z_mid_x_min"], box["z_mid_x_max"]) == (3, 5)
-    assert cases["ct__4"][1].label_ids == {1: 70}
+    assert slice_case(image, truth, 4, case="ct", seed=7)[1].label_ids == {1: 70}
 
 
 def test_a_volume_without_boxes_gives_slices_without(image, truth):

@@ -98,7 +98,7 @@ def test_a_series_on_a_real_image_is_the_published_one(path, radius):
     assert series(truth, answers) == expected
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150)
 @given(
     masks=hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24).flatmap(
         lambda shape: st.tuples(
@@ -113,7 +113,7 @@ def test_a_series_on_any_masks_is_the_published_one(masks):
     assert series(truth, lambda _: answer, ignore) == expected
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(
     masks=hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=6).flatmap(
         lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape))
@@ -131,7 +131,7 @@ def test_a_volume_is_clicked_at_the_deepest_voxel_by_brute_force(masks):
     assert ritm_click(truth, answer, []) == expected
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(
     maps=hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6).flatmap(
         lambda shape: st.tuples(

@@ -70,7 +70,7 @@ any_mask = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
 def test_a_scribble_lies_inside_its_mask_and_is_never_empty(mask, seed, kind):
     """On any mask that is not empty, each kind leaves at least a pixel, and none outside."""
@@ -79,7 +79,7 @@ def test_a_scribble_lies_inside_its_mask_and_is_never_empty(mask, seed, kind):
     assert not (scribble & ~mask).any()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6), limit=st.integers(1, 30))
 def test_a_limited_scribble_has_at_most_that_many_pixels(mask, seed, limit):
     """A limit keeps at least one pixel, at most the limit, and adds none."""
@@ -90,7 +90,7 @@ def test_a_limited_scribble_has_at_most_that_many_pixels(mask, seed, limit):
     assert not (limited & ~whole).any()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6))
 def test_the_centre_line_before_breaking_is_one_stroke_per_component(mask, seed):
     """Before it is broken the centre line is inside the mask and as connected as the mask."""
@@ -101,7 +101,7 @@ def test_the_centre_line_before_breaking_is_one_stroke_per_component(mask, seed)
     assert components(line & mask) == components(line | mask)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), radius=st.integers(1, 19))
 def test_the_contour_of_a_disc_before_breaking_is_one_closed_stroke(seed, radius):
     """It is connected, and closed: what it encloses is not connected with the outside."""
@@ -113,7 +113,7 @@ def test_the_contour_of_a_disc_before_breaking_is_one_closed_stroke(seed, radius
     assert outside - 1 == 1 or labels[20, 20] != labels[0, 0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(mask=any_mask, seed=st.integers(0, 10**6))
 def test_each_line_before_warping_is_one_straight_stroke_between_two_pixels_of_the_mask(mask, seed):
     """It is connected, holds both ends, has one pixel a step, and keeps to the straight line."""
@@ -131,7 +131,7 @@ def test_each_line_before_warping_is_one_straight_stroke_between_two_pixels_of_t
         assert (off <= 0.75 * max(np.hypot(y1 - y0, x1 - x0), 1) + 1e-9).all()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), rule=st.sampled_from(["random", "center", "border"]))
 def test_clicks_lie_in_the_mask_and_keep_their_distance(seed, rule):
     """At least one click, none outside, none closer to another than asked for."""
@@ -185,6 +185,28 @@ def test_the_contour_does_not_follow_the_frame_of_the_image():
     outline = unbroken(mask, draw(mask, np.random.default_rng(0), {"contour": 1}))
     assert components(outline) == 1
     assert np.unique(np.nonzero(outline)[1]).size == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_centre_line_of_a_wide_background_is_a_ring_around_the_structure(seed):
+    """It runs halfway between the structure and what is out of reach, not along the frame."""
+    around = ~disc(size=201, radius=15)
+    stroke = draw(around, np.random.default_rng(seed), {"centerline": 1}, background=True)
+    ring = unbroken(around, stroke)
+    y, x = np.nonzero(ring) - np.array([[100], [100]])
+    assert components(ring) == 1
+    assert np.abs(np.hypot(y, x) - (15.5 + stroke.reach_px / 2)).max() < 4
+
+
+def test_background_lines_begin_and_end_near_the_structure():
+    """Both ends are within reach, which is 12 to 40 pixels; foreground has no reach."""
+    around = ~disc(size=201, radius=15)
+    for seed in range(20):
+        stroke = draw(around, np.random.default_rng(seed), {"line": 1}, background=True)
+        assert 12 <= stroke.reach_px <= 40
+        for y, x in np.array(stroke.ends).reshape(-1, 2) - 100:
+            assert 15 < np.hypot(y, x) <= 16 + stroke.reach_px
+        assert draw(around, np.random.default_rng(seed), {"line": 1}).reach_px is None
 
 
 def test_the_level_says_how_deep_inside_the_contour_runs():

@@ -13,6 +13,7 @@ from segarena.case import Image, Truth, write_answer, write_image, write_truth
 from segarena.files import write_json
 from segarena.protocol import ROOT, load
 from segarena.rank.outputs import rank_scores
+from segarena.rank.tables import write_table
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 HOSTILE_MESSAGE = "</script><script>alert(2)</script>"
@@ -20,6 +21,7 @@ TEAMS = {"alpha": 0.9, "beta": 0.7, "gamma": 0.5}
 NAMES = {"alpha": "alpha", "beta": HOSTILE, "gamma": "Gamma ${alert(3)} {{ 7 * 7 }}"}
 MODALITIES = {"a": "CT", "b": "CT", "c": "MR", "d": "MR", "e": "MR"}
 SHAPE = (6, 20, 16)
+LEFT_OUT = {"delta": "it does not accept clicks <segarena.yaml>"}
 
 
 def script(name: str) -> ModuleType:
@@ -68,6 +70,10 @@ def write_run(folder: Path) -> Path:
         subgroups=groups,
         bootstraps=50,
     )
+    reasons = pd.DataFrame(LEFT_OUT.items(), columns=["submission", "reason"])
+    write_table(reasons, results / "rank" / "cvpr25" / "left_out", {})
+    columns = ["submission", "metric", "mean", "standard_deviation"]
+    write_table(pd.DataFrame(columns=columns), results / "rank" / "cvpr25" / "spread", {})
     return results
 
 
@@ -75,7 +81,7 @@ def _row(case: str, i: int, quality: float) -> dict[str, float | str]:
     # The better a team, the longer it takes, so that sorting by time turns the order round.
     series = {k: quality + 0.01 * k - 0.02 * i for k in range(1, 7)}
     row: dict[str, float | str] = {"CaseName": f"{case}.npz", "TotalRunningTime": 60 * quality + i}
-    row |= {f"RunningTime_{k}": 10 * quality for k in series}
+    row |= {f"RunningTime_{k}": 10 * quality if (case, k) != ("d", 6) else 0 for k in series}
     for metric in ("DSC", "NSD"):
         row |= {f"{metric}_{k}": value for k, value in series.items()}
         row |= {f"{metric}_AUC": 4 * quality - 0.08 * i, f"{metric}_Final": series[6]}

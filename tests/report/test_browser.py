@@ -143,6 +143,23 @@ def test_failure_tells_its_reason(opened: Watched) -> None:
     assert "alert(2)" in opened.page.locator("#numbers").inner_text()
 
 
+def test_an_interaction_that_was_not_asked_says_so(opened: Watched) -> None:
+    """Where no time was taken there was no call: no seconds in the line and in the table."""
+    opened.page.goto(f"{opened.page.url}#case/alpha/d/6")
+    opened.wait_shown("alpha/d/6")
+    assert opened.page.locator("#numbers").inner_text().endswith(" · not asked")
+    seconds = opened.page.locator("#series tbody td:last-child").all_inner_texts()
+    assert seconds == ["9.0"] * 5 + ["not asked"]
+
+
+def test_who_is_left_out_stands_below_the_leaderboard(opened: Watched) -> None:
+    """With the reason as text; the leaderboard's own filters leave it alone."""
+    opened.page.fill("#search", "GAMMA")
+    row = opened.page.locator("#left-out tbody tr")
+    assert row.all_inner_texts() == ["delta\tit does not accept clicks <segarena.yaml>"]
+    assert row.is_visible()
+
+
 def test_hostile_name_is_text(opened: Watched) -> None:
     """A name that is markup stays text everywhere: no element, no script, no dialog."""
     opened.page.goto(f"{opened.page.url}#case/beta/c/2")

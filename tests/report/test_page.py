@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -104,7 +105,9 @@ def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
     """The smallest run there is has every figure and a page, with nobody to compare with."""
     where = run_folder / "results" / "score" / "cvpr25" / "alpha_metrics.csv"
     table = pd.read_csv(where).head(1)
-    table.to_csv(tmp_path / "alpha_metrics.csv", index=False)
+    tables = tmp_path / "cvpr25"
+    tables.mkdir()
+    table.to_csv(tables / "alpha_metrics.csv", index=False)
     protocol = load("cvpr25")
     rank_scores(
         table.assign(submission="alpha", case="a"),
@@ -116,8 +119,11 @@ def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
         seed=42,
         bootstraps=10,
     )
+    for name in ("left_out", "spread"):
+        table = pd.read_parquet(run_folder / "results" / "rank" / "cvpr25" / f"{name}.parquet")
+        table.head(0).to_parquet(tmp_path / "rank" / f"{name}.parquet")
     alone = results.read(
-        [tmp_path / "alpha_metrics.csv"], tmp_path / "rank", protocol=protocol, names={}, groups={}
+        [tables / "alpha_metrics.csv"], tmp_path / "rank", protocol=protocol, names={}, groups={}
     )
     specs = draw(tmp_path / "report" / "figures", alone)
     assert set(specs) == set(FIGURES)
@@ -126,3 +132,58 @@ def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
     text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "alpha is the only submission" in text
     assert "1 submission \N{MIDDLE DOT} 1 case" in text
+    assert "Left out" not in text
+    assert "Spread over" not in text
+
+
+def test_who_is_left_out_is_named_with_the_reason(page_file: Path) -> None:
+    """A table below the leaderboard; what a submission wrote is text there, too."""
+    text = page_file.read_text(encoding="utf-8")
+    (table,) = re.findall(r'<table id="left-out">(.*?)</table>', text, re.S)
+    assert re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table)[2:] == [
+        "delta",
+        "it does not accept clicks &lt;segarena.yaml&gt;",
+    ]
+
+
+def test_repetitions_are_averaged_and_their_spread_is_shown(
+    tmp_path: Path, run_folder: Path
+) -> None:
+    """Two plays that differ by 0.2 count with the value between; the first play's is shown alone.
+
+    The spread is that of the ranking, a row a submission in the order of the leaderboard.
+    """
+    where = run_folder / "results"
+    metrics = load("cvpr25")["ranking"]["metrics"]
+    tables = []
+    for play, change in (("cvpr25", 0.0), ("cvpr25.2", 0.2)):
+        (tmp_path / play).mkdir()
+        for path in sorted((where / "score" / "cvpr25").glob("*_metrics.csv")):
+            table = pd.read_csv(path)
+            table["DSC_Final"] += change
+            table.to_csv(tmp_path / play / path.name, index=False)
+            tables.append(tmp_path / play / path.name)
+    shutil.copytree(where / "rank" / "cvpr25", tmp_path / "rank")
+    spread = pd.DataFrame(
+        [(team, metric, 0.5, 0.125) for team in ("gamma", "beta", "alpha") for metric in metrics],
+        columns=["submission", "metric", "mean", "standard_deviation"],
+    )
+    spread.to_parquet(tmp_path / "rank" / "spread.parquet")
+    twice = results.read(
+        tables,
+        tmp_path / "rank",
+        protocol={**load("cvpr25"), "repeat": 2},
+        names={},
+        groups={case: {"modality": "CT" if case in "ab" else "MR"} for case in "abcde"},
+    )
+    alpha = twice.scores.set_index(["submission", "case"]).loc[("alpha", "a")]
+    first = twice.first.set_index(["submission", "case"]).loc[("alpha", "a")]
+    assert alpha["DSC_Final"] == pytest.approx(first["DSC_Final"] + 0.1)
+    failed = results.failures(tmp_path, twice)
+    write(tmp_path / "report", twice, failed=failed, specs={}, vega="", software="")
+    text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Spread over 2 repetitions" in text
+    (table,) = re.findall(r'<table id="spread">(.*?)</table>', text, re.S)
+    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["alpha", "beta", "gamma"]
+    shown = re.findall(r'<td class="number">(.*?)</td>', table)
+    assert shown == ["0.500 \N{PLUS-MINUS SIGN} 0.125"] * (3 * len(metrics))

@@ -7,6 +7,7 @@ from PIL import Image as Picture
 
 from segarena.case import Image
 from segarena.report.pictures import (
+    BLACK,
     COLOURS,
     LONGEST_SIDE,
     SHEET_COLUMNS,
@@ -147,6 +148,33 @@ def test_scribble_without_a_stroke_on_one_label(tmp_path: Path) -> None:
     words = said(labels=[3, 5], clicks=[], scribbles=[{"fg": [[10, 9, 9]], "bg": []}, None])
     write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE)], [words])
     assert pixels(tmp_path / "a.png").any()
+
+
+def test_foreground_strokes_are_full_and_background_strokes_hollow(tmp_path: Path) -> None:
+    """Foreground is the label's colour in a black rim, background black in a rim of that colour."""
+    view = view_of(CUBE, (1, 1, 1))
+    empty = np.zeros_like(CUBE)
+    middles = {}
+    for kind, other in (("fg", "bg"), ("bg", "fg")):
+        strokes = [{kind: [[10, 9, x] for x in range(5, 15)], other: []}]
+        write_answers(tmp_path / "a.png", view, [empty], [said(scribbles=strokes)])
+        layer = pixels(tmp_path / "a.png")[:, :LONGEST_SIDE]
+        scale = LONGEST_SIDE // 20
+        y, x = (9 * scale + scale // 2, 9 * scale + scale // 2)
+        middles[kind] = layer[y, x], layer[y - 2, x]
+    assert middles == {"fg": (1, BLACK), "bg": (BLACK, 1)}
+
+
+def test_strokes_on_another_slice_are_dots_of_the_labels_colour(tmp_path: Path) -> None:
+    """Nothing hides the slice that is shown: every other patch of a line is left out."""
+    gts = np.ones((3, LONGEST_SIDE, LONGEST_SIDE), np.uint8)
+    view = view_of(gts, (1, 1, 1))
+    line = [{"fg": [[0, 100, x] for x in range(100, 140)], "bg": []}]
+    words = said(labels=[1], scribbles=line)
+    write_answers(tmp_path / "a.png", view, [np.zeros_like(gts)], [words])
+    layer = pixels(tmp_path / "a.png")[:LONGEST_SIDE, :LONGEST_SIDE]
+    assert set(np.unique(layer)) == {CLEAR, 1}
+    assert np.count_nonzero(layer) == 20
 
 
 def test_colour_image_keeps_its_colours(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ import pytest
 from arena import PREDICT, ROOT, Arena, new_arena
 from docker_archive import write_docker_archive
 
+from segarena.files import read_json
+
 SLOW = "import time; time.sleep(0.3)\n" + PREDICT
 
 
@@ -303,6 +305,27 @@ def test_a_truncated_file_is_never_taken_for_whole(
         path.unlink()
         arena.run()
     assert tables(arena) == undisturbed
+
+
+ALONE = """
+import os, time
+os.mkdir(FOLDER)
+time.sleep(0.5)
+os.rmdir(FOLDER)
+"""
+
+
+def test_calls_never_take_more_memory_than_is_allotted(empty_arena: Arena) -> None:
+    """Two calls of 1 GB and our 4 GB each do not fit into 6 GB: a call that meets another fails."""
+    arena = empty_arena
+    for case in ("one", "two", "three"):
+        arena.add_case(case)
+    folder = str(arena.folder / "alone")
+    arena.add_submission("ada", ALONE.replace("FOLDER", repr(folder)) + PREDICT)
+    arena.run("--resources", "mem_mb=6000")
+    records = sorted(arena.path("predict/short/ada").rglob("[12].json"))
+    assert [read_json(path)["status"] for path in records] == ["ok"] * len(records)
+    assert len(records) == 12  # three cases, two interactions, and their second names
 
 
 def test_a_case_that_vanishes_is_told_and_costs_nothing(

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from arena import PREDICT, Arena
 
+from segarena.files import read_json, write_json
+from segarena.provenance import file_digest
+
 
 def test_a_finished_run_repeated_does_nothing(arena: Arena):
     """The second run says that there is nothing to be done."""
@@ -60,6 +63,31 @@ def test_a_changed_metric_parameter_rescores_without_a_container(arena: Arena):
     assert not {"prepare", "prompt", "image", "predict"} & set(plan)
 
 
+def test_a_metric_more_is_all_that_is_measured(arena: Arena):
+    """What stands in the tables is taken over, digit for digit: here, digits that nobody measured.
+
+    Then a table that was changed by hand: nothing is taken over from it.
+    """
+    table = arena.path("score/short/ada/one.csv")
+    measured = table.read_text()
+    marked = _with_value(measured, "0.123456789")
+    kept = table.parent / ".kept" / table.name
+    kept.unlink()
+    kept.write_text(marked)
+    mark = read_json(kept.with_suffix(".json"))
+    write_json(kept.with_suffix(".json"), {**mark, "sha256": file_digest(kept)})
+    metrics = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 2}]
+    arena.add_protocol(metrics=[*metrics, {"name": "IoU"}])
+    arena.run()
+    assert [line for line in table.read_text().splitlines() if ",IoU," not in line] == (
+        marked.splitlines()
+    )
+    kept.write_text(marked)
+    arena.add_protocol(metrics=metrics)
+    arena.run()
+    assert table.read_text() == measured
+
+
 def test_changed_code_reruns_the_rules_that_use_it(arena: Arena):
     """A change in a scoring module rescores; nothing before it runs."""
     _replace(arena.project / "src/segarena/score/table.py", '"num_class": labels', '"num_class": 1')
@@ -85,3 +113,9 @@ def _replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert len(re.findall(re.escape(old), text)) >= 1
     path.write_text(text.replace(old, new))
+
+
+def _with_value(table: str, value: str) -> str:
+    """Return a table of scores with another value in its first row."""
+    head, first, *others = table.splitlines()
+    return "\n".join([head, f"{first.rsplit(',', 1)[0]},{value}", *others, ""])

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from arena import Arena, new_arena
+from arena import PREDICT, PROTOCOL, Arena, new_arena
 
 from segarena.predict.accepts import refusal
 
@@ -187,6 +189,43 @@ def test_a_satisfied_user_starts_no_more_calls(played: Arena):
     assert (answers(played, "few", "eve", CLICKS)[-1] == truth(played)).all()
 
 
+def test_containers_answer_as_processes_do(
+    played: Arena,
+    empty_arena: Arena,
+    docker_host: str,
+    submission_archive: Callable[..., Path],
+    tmp_path: Path,
+):
+    """Archives in a real engine: the same clicks, scribbles and answers, the same one left out."""
+    arena = empty_arena
+    arena.engine = docker_host
+    arena.config = {**played.config, "runtime": "docker"}
+    for kind in ("images", "labels"):
+        shutil.copytree(played.work / kind, arena.work / kind)
+    for name, knows_from in (("eve", 3), ("bob", 0)):
+        folder = tmp_path / name
+        shutil.copytree(played.work / "submissions" / name, folder)
+        alone = DISCS.partition("    with open")[0]  # a container can leave no line outside
+        (folder / "predict.py").write_text(alone.replace("KNOWS_FROM", str(knows_from)))
+        submission_archive(folder, arena.folder_of("submissions") / f"{name}.tar.gz")
+    arena.run("results/rank/few/leaderboard.csv", "results/rank/strokes/leaderboard.csv")
+    for play, name, n in (
+        ("few", "eve", CLICKS),
+        ("few", "bob", CLICKS),
+        ("strokes", "eve", 2),
+        ("strokes.2", "eve", 2),
+    ):
+        assert said(arena, play, name, n) == said(played, play, name, n)
+        for one, other in zip(
+            answers(arena, play, name, n), answers(played, play, name, n), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+        record = json.loads(arena.path("predict", play, name, "plane", "1.json").read_text())
+        assert (record["status"], record["runtime"]) == ("ok", "docker")
+    (row,) = rows(arena.path("rank", "strokes", "left_out.csv"))
+    assert (row["submission"], row["reason"][:15]) == ("bob", "it does not acc")
+
+
 def test_fewer_clicks_rank_first(played: Arena):
     """Columns where less is better are ranked so: the one that knows the image wins."""
     board = rows(played.path("rank", "few", "leaderboard.csv"))
@@ -232,6 +271,36 @@ def test_repetitions_draw_anew_and_their_spread_is_reported(played: Arena):
     board = rows(played.path("rank", "strokes", "leaderboard.csv"))
     ada = next(row for row in board if row["submission"] == "ada")
     assert float(ada["DSC_Final_mean"]) == pytest.approx(np.mean(finals))
+
+
+@pytest.mark.parametrize("jobs", ["interaction", "session"])
+def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
+    """A box and a click without jitter before scribbles: both plays have the same two answers.
+
+    The submission is called four times: for the box, the click, and the strokes of each play.
+    """
+    arena = empty_arena
+    arena.add_case("one")
+    counting = PREDICT + 'open(os.path.join("..", "..", "calls"), "a").write("called\\n")\n'
+    counting = counting.replace("np.savez", "segs[:, :, ::4] = 0; np.savez")  # never without error
+    arena.add_submission("ada", counting)
+    arena.config["jobs"] = jobs
+    user = [*PROTOCOL["user"], {"prompt": "scribble", "times": 1, "mix": {"line": 1}}]
+    arena.add_protocol(user=user, repeat=2)
+    arena.run("results/rank/short/spread.csv")
+    assert len((arena.work / "calls").read_text().split()) == 4
+    for k, same in ((1, True), (2, True), (3, False)):
+        one, other = (
+            arena.path("prompt", play, "ada", "one", f"{k}.json").read_bytes()
+            for play in ("short", "short.2")
+        )
+        assert (one == other) == same
+    (one,), (other,) = (
+        rows(arena.path("score", play, "ada_metrics.csv")) for play in ("short", "short.2")
+    )
+    for column in ("DSC_1", "DSC_2", "NSD_1", "RunningTime_1", "RunningTime_2"):
+        assert one[column] == other[column]
+    assert set(arena.plan()) == {"all", "answer_pictures", "case_picture", "report"}
 
 
 def test_a_case_a_label_is_cut_from_each_volume(empty_arena: Arena):

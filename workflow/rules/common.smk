@@ -6,7 +6,7 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 
 import os
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
@@ -15,7 +15,8 @@ sys.path.insert(0, SOURCE)
 from segarena import run
 from segarena.config import read
 from segarena.predict.image import digest
-from segarena.protocol import steps
+from segarena.predict.runners.watch import machine_memory_bytes
+from segarena.protocol import plays, prompt_values, shared, steps
 from segarena.provenance import code_digest
 
 if not config:
@@ -43,15 +44,10 @@ wildcard_constraints:
     k=r"[1-9]\d*",
 
 
+@cache
 def code(script):
     """Return the digest of a script and of the package modules behind it."""
     return code_digest(os.path.join(workflow.basedir, "workflow", "scripts", script))
-
-
-def plays(protocol):
-    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
-    name, times = protocol["name"], protocol.get("repeat", 1)
-    return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
 
 
 def all_plays():
@@ -175,13 +171,6 @@ def case_groups():
     return {name: case.described for name, case in ARENA.cases.items()}
 
 
-def first_tables_of(wildcards):
-    """Return the tables that the report shows: where a protocol is repeated, of its first play."""
-    return expand(
-        rules.metrics.output.table, submission=players(wildcards.protocol), **wildcards
-    )
-
-
 def interactions_of(wildcards):
     return len(interactions(wildcards.protocol))
 
@@ -207,17 +196,7 @@ def answer_pictures_of(wildcards):
 def prompt_steps(play):
     """Return what the prompt stage needs to know at each interaction."""
     protocol, repetition = played(play)
-    head = {
-        "protocol": protocol["name"],
-        "version": protocol["version"],
-        "seed": protocol["seed"],
-    }
-    for key in ("stop_when", "ignore_label"):
-        if key in protocol:
-            head[key] = protocol[key]
-    if repetition:
-        head["repetition"] = repetition
-    return [{**head, "step": step} for step in steps(protocol)]
+    return [prompt_values(protocol, k, repetition) for k in interactions(play)]
 
 
 def predict_part(protocol):
@@ -229,6 +208,24 @@ def predict_part(protocol):
         "gpu": ARENA.gpus > 0,
         "code": code("predict.py"),
     }
+
+
+MACHINE_MB = machine_memory_bytes() >> 20
+OURS_MB = 4096  # what we need ourselves beside a container
+
+
+def memory_mb(protocol):
+    """Return the memory that a call is given; here never more than there is, as its limit says."""
+    wanted = round(protocol["limits"]["memory_gb"] * 1024) + OURS_MB
+    return min(wanted, MACHINE_MB) if workflow.local_exec else wanted
+
+
+def call_memory(wildcards):
+    return memory_mb(protocol_of(wildcards))
+
+
+def session_memory(play, wildcards):
+    return memory_mb(played(play)[0])
 
 
 def drawn_input(play, wildcards):
@@ -251,8 +248,9 @@ def prompt_input(wildcards):
     }
 
 
-def prompt_values(wildcards):
-    return prompt_steps(wildcards.protocol)[int(wildcards.k) - 1]
+def values_of_prompt(wildcards):
+    protocol, repetition = played(wildcards.protocol)
+    return prompt_values(protocol, int(wildcards.k), repetition)
 
 
 CACHE = Path(".snakemake/segarena/archives.json")
@@ -271,6 +269,20 @@ def previous_answer(wildcards):
     if before == 0:
         return []
     return rules.predict.output.answer.format(**{**wildcards, "k": before})
+
+
+def same_answers(play):
+    """Return the answers of a protocol's first play that a later one shares, as far as it does."""
+    protocol, repetition = played(play)
+    answer = rules.predict.output.answer.replace("{protocol}", protocol["name"])
+    numbers = range(1, shared(protocol) + 1) if repetition else []
+    return [answer.replace("{k}", str(k)) for k in numbers]
+
+
+def same_answer(wildcards):
+    same = same_answers(wildcards.protocol)
+    k = int(wildcards.k)
+    return same[k - 1].format(**wildcards) if k <= len(same) else []
 
 
 def predict_values(wildcards):
@@ -312,6 +324,9 @@ onstart:
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)
+    if workflow.local_exec and "mem_mb" not in workflow.global_resources:
+        # Calls side by side must not starve each other: the machine's fault would be theirs.
+        workflow.register_resource("mem_mb", MACHINE_MB)
 
 
 onerror:

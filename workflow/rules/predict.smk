@@ -37,6 +37,7 @@ rule predict:
         image=rules.prepare.output.image,
         said=rules.prompt.output[0],
         previous=previous_answer,
+        same=same_answer,
         gate=ancient(rules.cases.output[0]),
     output:
         answer="results/predict/{protocol}/{submission}/{case}/{k}.npz",
@@ -47,6 +48,7 @@ rule predict:
         "../../envs/segarena.yaml"
     resources:
         gpu=int(ARENA.gpus > 0),
+        mem_mb=call_memory,
     params:
         values=predict_values,
     message:
@@ -66,6 +68,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             submission=rules.image.output[0],
             image=rules.prepare.output.image,
             truth=rules.prepare.output.truth,
+            same=same_answers(_play),
             gate=ancient(rules.cases.output[0]),
         output:
             session_files(_play),
@@ -75,6 +78,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             "../../envs/segarena.yaml"
         resources:
             gpu=int(ARENA.gpus > 0),
+            mem_mb=partial(session_memory, _play),
         params:
             steps=prompt_steps(_play),
             values=predict_part(played(_play)[0]),

@@ -17,7 +17,7 @@ rule prompt:
     conda:
         "../../envs/segarena.yaml"
     params:
-        values=prompt_values,
+        values=values_of_prompt,
         code=code("prompt.py"),
     message:
         "{wildcards.protocol}: what the user says to {wildcards.submission} on {wildcards.case} at interaction {wildcards.k}"

@@ -77,7 +77,7 @@ rule sheets:
 
 rule report:
     input:
-        tables=first_tables_of,
+        tables=tables_of,
         leaderboard=rules.rank.output.leaderboard,
         stability=rules.rank.output.stability,
         cases=case_pictures_of,

@@ -15,7 +15,10 @@ from segarena.predict.session import answer
 def main(
     files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, values: dict[str, Any]
 ) -> None:
-    """Run the call and write the answer in force after it, and the record."""
+    """Run the call and write the answer in force after it, and the record.
+
+    files: `same` is the answer of another repetition in which the same was said so far.
+    """
     signal.signal(signal.SIGTERM, _leave)
     previous = files.get("previous")
     image = read_json(files["submission"])
@@ -34,7 +37,8 @@ def main(
     if previous:
         read += [previous, Path(previous).with_suffix(".json")]
     mark = kept.made_from(image=image, files=read, values=values)
-    kept.once(Path(answer_npz), Path(record_json), mark, call, gpu=gpu.described())
+    same = Path(files["same"]) if files.get("same") else None
+    kept.once(Path(answer_npz), Path(record_json), mark, call, same=same, gpu=gpu.described())
 
 
 def _leave(*_: object) -> None:

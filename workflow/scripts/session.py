@@ -22,10 +22,11 @@ def main(
 ) -> None:
     """Prompt, predict, and again; outputs: said, answer and record of each interaction in turn."""
     before: dict[str, str] = {}
+    same = dict(enumerate(files.get("same", ()), start=1))
     for k, step in enumerate(steps, start=1):
         said, answer, record = outputs[3 * k - 3 : 3 * k]
         prompt({**files, **before}, said, case, k, step)
-        called = {**files, "said": said, "previous": before.get("answer")}
+        called = {**files, "said": said, "previous": before.get("answer"), "same": same.get(k)}
         predict(called, answer, record, case=case, values=values)
         before = {"said": said, "answer": answer}
 

@@ -10,6 +10,8 @@ solution), smoothed along like intensities.
   like intensities (geodesic distance) than to the parts of the answer that are trusted, changes
   sides. All clicks so far stay as fixed seeds.
 - The first click on a label without a box stands for a box of fixed size.
+- After new strokes the place is what is nearer, along like intensities, to all that was drawn on
+  the label than to all that was drawn around it.
 
 Needs numpy and scipy.
 """
@@ -160,6 +162,29 @@ def box_around(point, shape, spacing):
     return {f"{axis}_{end}": ends[end][i] for end in ends for i, axis in enumerate(axes)}
 
 
+def from_strokes(image, sampling, said):
+    """Return the neighbourhood of a label's strokes and the label's probability there."""
+    drawn = {kind: np.reshape(said[kind], (-1, 3)).astype(int) for kind in ("fg", "bg")}
+    both = np.concatenate(list(drawn.values()))
+    low, high = both.min(axis=0), both.max(axis=0)
+    part = around(image.shape, low, high, (0.5 * ((high - low) * sampling).max() + 3) / sampling)
+    shape, image, offset = image.shape, image[part], [s.start for s in part]
+    seeds = {kind: np.zeros(image.shape, bool) for kind in drawn}
+    for kind, voxels in drawn.items():
+        seeds[kind][tuple((voxels - offset).T)] = True
+    weights = edge_weights(image, sampling)
+    beyond = seeds["bg"].copy()
+    for axis, (side, size) in enumerate(zip(part, shape, strict=True)):
+        faces = np.moveaxis(beyond, axis, 0)
+        faces[0] |= side.start > 0
+        faces[-1] |= side.stop < size
+    near = geodesic(weights, sampling, seeds["fg"])
+    far = geodesic(weights, sampling, beyond) if beyond.any() else near.max()
+    place = SLOPE * (far - near)
+    place[seeds["bg"]], place[seeds["fg"]] = -CERTAIN, CERTAIN
+    return part, fitted(image, sampling, place, seeds["fg"] | seeds["bg"], CLICK_WEIGHT)
+
+
 def refined(image, sampling, mask, clicks, newest):
     """Return the neighbourhood of a new click and the label's probability there."""
     kind, point = newest
@@ -197,6 +222,22 @@ def refined(image, sampling, mask, clicks, newest):
     return part, fitted(image, sampling, place, fixed, CLICK_WEIGHT)
 
 
+def paint(view, label, share):
+    """Paint a label into a part of the answer where it is probable enough."""
+    view[(view == label) & (share <= 0.5)] = 0
+    view[(share > 0.6) | (share > 0.5) & (view == 0)] = label
+
+
+def honour(segs, prompts):
+    """Give each voxel that was drawn or clicked what was said of it."""
+    for label, said in enumerate(prompts, start=1):
+        for point in said["bg"]:
+            if segs[tuple(point)] == label:
+                segs[tuple(point)] = 0
+        for point in said["fg"]:
+            segs[tuple(point)] = label
+
+
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
     imgs, spacing = case["imgs"].astype(np.float32), np.asarray(case["spacing"], float)
@@ -204,8 +245,9 @@ def answer(case):
     image = ndimage.gaussian_filter(image, 0.5 * spacing.min() / spacing)
     sampling = spacing / spacing.min()
     boxes, clicks = case.get("boxes", ()), case.get("clicks", ())
-    orders = case.get("clicks_order", ())
-    segs = np.zeros(image.shape, np.min_scalar_type(max(len(boxes), len(clicks))))
+    orders, scribbles = case.get("clicks_order", ()), case.get("scribbles", ())
+    labels = max(len(boxes), len(clicks), len(scribbles))
+    segs = np.zeros(image.shape, np.min_scalar_type(labels))
     if "prev_pred" in case:
         segs[...] = case["prev_pred"]
     else:
@@ -223,15 +265,15 @@ def answer(case):
             part, share = from_box(image, sampling, box_around(point, image.shape, spacing))
         else:
             part, share = refined(image, sampling, mask, said, (kind, point))
-        view = segs[part]
-        view[(view == label) & (share <= 0.5)] = 0
-        view[(share > 0.6) | (share > 0.5) & (view == 0)] = label
-    for label, said in enumerate(clicks, start=1):
-        for point in said["bg"]:
-            if segs[tuple(point)] == label:
-                segs[tuple(point)] = 0
-        for point in said["fg"]:
-            segs[tuple(point)] = label
+        paint(segs[part], label, share)
+    for label, said in enumerate(scribbles, start=1):
+        # What was drawn earlier is as it should be in the previous answer.
+        new = any(segs[tuple(at)] != label for at in said["fg"])
+        if new or (len(said["fg"]) and any(segs[tuple(at)] == label for at in said["bg"])):
+            part, share = from_strokes(image, sampling, said)
+            paint(segs[part], label, share)
+    honour(segs, scribbles)
+    honour(segs, clicks)
     return segs
 
 

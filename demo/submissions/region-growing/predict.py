@@ -3,7 +3,7 @@
 First call: the voxels of the box's ellipsoid whose smoothed intensity is like that of its core,
 connected to the core. Each new click grows a region of like intensity from the clicked voxel, not
 further than twice its distance to the border of the previous answer, and adds it (foreground) or
-takes it away (background). Needs numpy and scipy.
+takes it away (background). New strokes do the same, within a fixed distance. Needs numpy and scipy.
 """
 
 import os
@@ -58,14 +58,34 @@ def refine(mask, smooth, point, kind, spacing):
     return mask | region if kind == "fg" else mask & ~region
 
 
+def stroked(mask, smooth, seeds, kind, spacing):
+    """Return the mask with the region grown from new strokes added or taken away."""
+    close = ndimage.distance_transform_edt(~seeds, spacing) <= FIRST_RADIUS_MM
+    spread = max(smooth[seeds].std(), 3.0)
+    like = np.abs(smooth - np.median(smooth[seeds])) <= SPREADS * spread
+    region = grown(close & like & (mask if kind == "bg" else ~mask), seeds)
+    return mask | region if kind == "fg" else mask & ~region
+
+
+def honour(segs, prompts):
+    """Give each voxel that was drawn or clicked what was said of it."""
+    for label, said in enumerate(prompts, start=1):
+        for point in said["bg"]:
+            if segs[tuple(point)] == label:
+                segs[tuple(point)] = 0
+        for point in said["fg"]:
+            segs[tuple(point)] = label
+
+
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
     imgs, spacing = case["imgs"].astype(np.float32), np.asarray(case["spacing"], float)
     smooth = imgs.mean(axis=-1) if imgs.ndim == 4 else imgs
     smooth = ndimage.gaussian_filter(smooth, 0.7 * spacing.min() / spacing)
     boxes, clicks = case.get("boxes", ()), case.get("clicks", ())
-    orders = case.get("clicks_order", ())
-    segs = np.zeros(smooth.shape, np.min_scalar_type(max(len(boxes), len(clicks))))
+    orders, scribbles = case.get("clicks_order", ()), case.get("scribbles", ())
+    labels = max(len(boxes), len(clicks), len(scribbles))
+    segs = np.zeros(smooth.shape, np.min_scalar_type(labels))
     if "prev_pred" in case:
         segs[...] = case["prev_pred"]
     else:
@@ -77,12 +97,17 @@ def answer(case):
         mask = refine(segs == label, smooth, said[order[-1]][-1], order[-1], spacing)
         segs[segs == label] = 0
         segs[mask] = label
-    for label, said in enumerate(clicks, start=1):
-        for point in said["bg"]:
-            if segs[tuple(point)] == label:
-                segs[tuple(point)] = 0
-        for point in said["fg"]:
-            segs[tuple(point)] = label
+    for label, said in enumerate(scribbles, start=1):
+        for kind in ("fg", "bg"):
+            mask, seeds = segs == label, np.zeros(segs.shape, bool)
+            seeds[tuple(np.reshape(said[kind], (-1, 3)).astype(int).T)] = True
+            seeds &= ~mask if kind == "fg" else mask  # what was drawn earlier is as it should be
+            if seeds.any():
+                mask = stroked(mask, smooth, seeds, kind, spacing)
+                segs[segs == label] = 0
+                segs[mask] = label
+    honour(segs, scribbles)
+    honour(segs, clicks)
     return segs
 
 

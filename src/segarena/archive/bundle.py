@@ -67,6 +67,7 @@ def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) ->
         "cases": {name: {"groups": case.described} for name, case in arena.cases.items()},
         "submissions": {name: {"name": arena.display_names[name]} for name in arena.submissions},
         "left_out": arena.left_out,
+        "drawn": {name: str(c.scribbles) for name, c in arena.cases.items() if c.scribbles},
         "code": code,
     }
 
@@ -79,6 +80,7 @@ def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -
     """
     facts = _facts(results, values)
     members = _project(project) | _said(values) | _results(results, facts, values["protocols"])
+    members |= _drawn(values)
     members[contents.FACTS] = _json(facts)
     stem = f"{values['name']}-{facts['ended'][:10]}"
     archives = [receipt.with_name(f"{stem}.zip")]
@@ -171,6 +173,12 @@ def _said(values: dict[str, Any]) -> Members:
     for kind, path in config.get("sheets", {}).items():
         members[f"sheets/{kind}.tsv"] = Path(path)
     return members
+
+
+def _drawn(values: dict[str, Any]) -> Members:
+    needed = set(contents.drawn_files(values, values["protocols"]))
+    files = {contents.drawn_file(case): Path(path) for case, path in values["drawn"].items()}
+    return {name: path for name, path in files.items() if name in needed}
 
 
 def _results(results: Path, facts: contents.Facts, protocols: dict[str, Any]) -> Members:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segarena.protocol import Protocol, read_yaml, steps, validate
+from segarena.protocol import Protocol, plays, read_yaml, steps, validate
 
 Facts = dict[str, Any]
 
@@ -54,12 +54,6 @@ def answered(protocol: Protocol, answers: str) -> list[int]:
     return {"none": [], "final": numbers[-1:], "all": numbers}[answers]
 
 
-def plays(protocol: Protocol) -> list[str]:
-    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
-    name, times = protocol["name"], protocol.get("repeat", 1)
-    return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
-
-
 def players(facts: Facts, protocol: str) -> list[str]:
     """Return the submissions that a protocol was played with."""
     left_out = facts["left_out"].get(protocol, {})
@@ -99,6 +93,17 @@ def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
         for k in answered(protocol, facts["answers"]):
             files.append(f"predict/{place}/{k}.npz")
     return [f"results/{file}" for file in files]
+
+
+def drawn_file(case: str) -> str:
+    """Return where the scribbles lie that people drew on a case."""
+    return f"scribbles/{case}.npz"
+
+
+def drawn_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
+    """Return the files of scribbles that people drew: one a case, where a protocol plays them."""
+    played = {step["prompt"] for protocol in protocols.values() for step in protocol["user"]}
+    return [drawn_file(case) for case in facts["cases"]] if "drawn" in played else []
 
 
 def table_files(protocol: str, results: Path) -> list[str]:

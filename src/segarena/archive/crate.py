@@ -104,7 +104,7 @@ def _add_parts(
         entity = crate.add_file(dest_path=name, properties=about)
         if name.startswith("results/"):
             parts["result"].append(entity)
-        elif name.startswith(("config/", "sheets/")):
+        elif name.startswith(("config/", "sheets/", "scribbles/")):
             parts["object"].append(entity)
     return parts
 

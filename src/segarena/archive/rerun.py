@@ -4,6 +4,8 @@ The run is that of this SegArena, not of the code in the archive, which nobody h
 the two differ, the difference says so.
 """
 
+import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,4 +92,22 @@ def _sheets(folder: Path, out: Path) -> dict[str, str]:
     for path in sorted((folder / "sheets").glob("*.tsv")):
         (out / path.name).write_bytes(path.read_bytes())
         sheets[path.stem] = path.name
+    if (folder / "scribbles").is_dir():
+        shutil.copytree(folder / "scribbles", out / "scribbles", dirs_exist_ok=True)
+        _name_scribbles(out / "cases.tsv", out)
     return sheets
+
+
+def _name_scribbles(sheet: Path, out: Path) -> None:
+    """Write into the sheet of cases where the archived scribbles lie now."""
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        rows, columns = list(reader), reader.fieldnames or ()
+    for row in rows:
+        drawn = contents.drawn_file(row["case"])
+        if (out / drawn).is_file():
+            row["scribbles"] = drawn
+    with sheet.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

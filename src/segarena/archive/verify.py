@@ -26,7 +26,15 @@ from segarena.archive.opened import sum_problems, unpacked
 from segarena.case import write_npz
 from segarena.errors import SegArenaError
 from segarena.files import read_json
-from segarena.protocol import ROOT, Protocol, read_yaml, steps, validate
+from segarena.protocol import (
+    ROOT,
+    Protocol,
+    plays,
+    prompt_values,
+    read_yaml,
+    steps,
+    validate,
+)
 from segarena.provenance import code_digest, file_digest
 from segarena.score.metrics import column
 
@@ -123,12 +131,13 @@ def _read(folder: Path, found: Findings) -> Archived | None:
 
 def _check_files(archived: Archived, found: Findings) -> None:
     expected = contents.result_files(archived.facts, archived.protocols)
+    expected += contents.drawn_files(archived.facts, archived.protocols)
     missing = [f"{name}: missing" for name in expected if not (archived.folder / name).is_file()]
-    kinds = ("prepare", "prompt", "predict", "score")
+    folders = [archived.results / kind for kind in ("prepare", "prompt", "predict", "score")]
     there = {
         path.relative_to(archived.folder).as_posix()
-        for kind in kinds
-        for path in (archived.results / kind).rglob("*")
+        for folder in (*folders, archived.folder / "scribbles")
+        for path in folder.rglob("*")
         if path.is_file()
     }
     extra = [f"{name}: has no place in the archive" for name in sorted(there - set(expected))]
@@ -270,7 +279,7 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
     for name, protocol in archived.protocols.items():
         tables = [
             str(archived.results / f"score/{play}/{submission}_metrics.csv")
-            for play in contents.plays(protocol)
+            for play in plays(protocol)
             for submission in contents.players(facts, name)
         ]
         left_out = facts["left_out"].get(name)
@@ -475,9 +484,7 @@ def _check_prompts(
         if step["prompt"] == "box" and "image" not in given:
             continue  # told for the case
         if step["prompt"] == "drawn":
-            place = f"{play}/{submission}/{case}/{k}"
-            found.unchecked.append(f"prompt/{place}.json: drawn scribbles are not in the archive")
-            continue
+            given["drawn"] = str(archived.folder / contents.drawn_file(case))
         if k > 1:
             given["said"] = str(archived.file("prompt", play, submission, case, f"{k - 1}.json"))
             answer = archived.file("predict", play, submission, case, f"{k - 1}.npz")
@@ -490,25 +497,12 @@ def _check_prompts(
             given["answer"] = str(answer)
         there = archived.file("prompt", play, submission, case, f"{k}.json")
         made = aside / "said.json"
-        _script("prompt").main(given, str(made), case, k, prompt_values(protocol, step, play))
+        values = prompt_values(protocol, k, plays(protocol).index(play))
+        _script("prompt").main(given, str(made), case, k, values)
         same = there.read_bytes() == made.read_bytes()
         name = f"results/{there.relative_to(archived.results)}"
         problem = f"{name}: is not what the user says to the answer before"
         found.checks("prompts from answers and truth", [] if same else [problem])
-
-
-def prompt_values(protocol: Protocol, step: dict[str, Any], play: str) -> dict[str, Any]:
-    """Return what the prompt script is given at one interaction of a play."""
-    optional = ("stop_when", "ignore_label")
-    repetition = contents.plays(protocol).index(play)
-    return {
-        "protocol": protocol["name"],
-        "version": protocol["version"],
-        "seed": protocol["seed"],
-        "step": step,
-        **{key: protocol[key] for key in optional if key in protocol},
-        **({"repetition": repetition} if repetition else {}),
-    }
 
 
 def _note_code(archived: Archived, found: Findings) -> None:

@@ -50,16 +50,25 @@ def once(
     record_json: Path,
     made_from: str,
     call: Callable[[], None],
+    *,
+    same: Path | None = None,
     **also: Any,
 ) -> bool:
     """Run `call`, which writes both files, unless they were kept and made from the same.
 
-    also: what else the record says. Returns whether it ran.
+    same: an answer beside its record that may have been made from the same, too. It is copied, not
+    linked: Snakemake gives the output of a job a new time, which would be that of both. also: what
+    else the record says. Returns whether it ran.
     """
     pair = answer_npz, record_json
-    if _valid(_kept(answer_npz), _kept(record_json), made_from):
+    if _valid(beside(answer_npz), beside(record_json), made_from):
         for path in pair:
-            _link(_kept(path), path)
+            link(beside(path), path)
+        return False
+    if same is not None and _valid(same, same.with_suffix(".json"), made_from):
+        for path in pair:
+            with whole(path) as aside:
+                shutil.copyfile(same.with_suffix(path.suffix), aside)
         return False
     call()
     marks = {
@@ -69,11 +78,12 @@ def once(
     }
     write_json(record_json, {**read_json(record_json), **also, **marks})
     for path in pair:
-        _link(path, _kept(path))
+        link(path, beside(path))
     return True
 
 
-def _kept(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """Return the second name of a file."""
     return path.parent / FOLDER / path.name
 
 
@@ -86,7 +96,7 @@ def _valid(answer_npz: Path, record_json: Path, made_from: str) -> bool:
         return False
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """Give a file a second name in place of whatever had it; a copy where links cannot be made."""
     with whole(target) as aside:
         aside.unlink()

@@ -27,7 +27,7 @@ from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
-from segarena.predict.runners.watch import check_room, readable
+from segarena.predict.runners.watch import check_room, machine_memory_bytes, readable
 
 Record = dict[str, Any]
 
@@ -253,15 +253,7 @@ def limits_of(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits
         seconds *= time.get("kill_at", 1)
     if time.get("per", "case") == "case":
         seconds -= used_seconds
-    return Limits.of(rules["limits"], seconds=seconds, machine_memory_bytes=_machine_memory_bytes())
-
-
-def _machine_memory_bytes() -> int:
-    with Path("/proc/meminfo").open() as file:
-        for line in file:
-            if line.startswith("MemTotal:"):
-                return int(line.split()[1]) * 1024
-    raise EngineError("/proc/meminfo does not say how much memory this machine has")
+    return Limits.of(rules["limits"], seconds=seconds, machine_memory_bytes=machine_memory_bytes())
 
 
 @contextmanager

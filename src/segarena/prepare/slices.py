@@ -28,25 +28,6 @@ def slice_name(case: str, label: int) -> str:
     return f"{case}__{label}"
 
 
-def slice_cases(
-    image: Image,
-    truth: Truth,
-    *,
-    case: str,
-    seed: int,
-    rule: str = "largest",
-    axis: str = "z",
-    size: int | None = None,
-) -> dict[str, tuple[Image, Truth]]:
-    """Return the slice cases of a case by name, in the order of its labels; see `slice_case`."""
-    return {
-        slice_name(case, label): slice_case(
-            image, truth, label, case=case, seed=seed, rule=rule, axis=axis, size=size
-        )
-        for label in truth.labels
-    }
-
-
 def slice_case(
     image: Image,
     truth: Truth,

@@ -5,11 +5,11 @@ the constants below. Everything random is drawn first (`draw`), can be recorded,
 by a pure function (`apply`), so a record says exactly what was done and gives the same scribble.
 Smooth noise fields are too large to record; their seeds are drawn instead.
 
-Where the published code makes what no hand draws, the hand was followed (docs/protocols.md): a
-stroke is warped by moving its pixels and joining again those that were neighbours, because warping
-it as an image tears a line of one pixel's width apart; a centre line is also broken where it
-branches; less is broken out; pieces too short to be a stroke are dropped; and a limit keeps the
-longest strokes.
+Where the published code makes what no hand draws, the hand was followed (docs/protocols.md):
+background is drawn near what it is the background of; a stroke is warped by moving its pixels and
+joining again those that were neighbours, because warping it as an image tears a line of one pixel's
+width apart; a centre line is also broken where it branches, and pieces too short to be a stroke are
+dropped; and a limit keeps the longest strokes.
 
 In a volume the user works in slices: in the one with the most voxels of the region he corrects
 (the lowest of equal ones), or in all of them.
@@ -35,8 +35,8 @@ LINES = (1, 3)
 BLUR_SIGMA_PX = (5.0, 20.0)
 SMOOTHING_PX = (4.0, 16.0)
 WARP_SIZE_PX = (1.0, 6.0)
-BREAK_BELOW = -0.5
 SHORTEST_PX = 16
+REACH_PX = (12.0, 40.0)
 ALIKE: Mapping[str, float] = {"line": 1, "centerline": 1, "contour": 1}
 
 
@@ -44,13 +44,15 @@ ALIKE: Mapping[str, float] = {"line": 1, "centerline": 1, "contour": 1}
 class Stroke:
     """Everything that was drawn for one scribble on one mask.
 
-    `ends`: pairs of pixels (y, x) that a line joins. `blur_sigma_px`, `level`: which contour;
-    level 0 is the smallest value of the blurred inverted mask inside the mask, 1 the largest.
-    `break_seed`, `warp_seed`: the seeds of the noise fields of these smoothings. `warp_size_px`:
-    two standard deviations of the displacement along an axis.
+    `reach_px`: how far from the outside of the mask lines begin and end and centre lines are
+    sought; None is anywhere. `ends`: pairs of pixels (y, x) that a line joins. `blur_sigma_px`,
+    `level`: which contour; level 0 is the smallest value of the blurred inverted mask inside the
+    mask, 1 the largest. `break_seed`, `warp_seed`: the seeds of the noise fields of these
+    smoothings. `warp_size_px`: the standard deviation of the displacement along an axis.
     """
 
     kind: Kind
+    reach_px: float | None
     ends: tuple[tuple[tuple[int, int], tuple[int, int]], ...]
     blur_sigma_px: float
     level: float
@@ -61,20 +63,29 @@ class Stroke:
     warp_seed: int
 
 
-def draw(mask: np.ndarray, rng: np.random.Generator, mix: Mapping[str, float] = ALIKE) -> Stroke:
+def draw(
+    mask: np.ndarray,
+    rng: np.random.Generator,
+    mix: Mapping[str, float] = ALIKE,
+    *,
+    background: bool = False,
+) -> Stroke:
     """Draw the parameters of one scribble on a mask (H, W) that is not empty.
 
     `mix`: how often each kind is drawn, in any unit. All parameters are drawn whatever the kind, so
-    that one more option in the mix does not shift what is drawn after it.
+    that one more option in the mix does not shift what is drawn after it. `background`: of a stroke
+    that says what is not the label; it stays near what is not in the mask.
     """
     kinds = sorted(mix)
     weights = np.array([mix[kind] for kind in kinds], float)
     kind: Any = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-    pixels = np.argwhere(mask)
+    reach_px = float(rng.uniform(*REACH_PX)) if background else None
+    pixels = np.argwhere(_within_reach(mask, reach_px))
     lines = int(rng.integers(LINES[0], LINES[1] + 1))
     ends = pixels[rng.integers(len(pixels), size=(LINES[1], 2))][:lines].tolist()
     return Stroke(
         kind=kind,
+        reach_px=reach_px,
         ends=tuple(((a[0], a[1]), (b[0], b[1])) for a, b in ends) if kind == "line" else (),
         blur_sigma_px=float(rng.uniform(*BLUR_SIGMA_PX)),
         level=float(rng.uniform()),
@@ -96,7 +107,7 @@ def apply(mask: np.ndarray, stroke: Stroke, *, max_pixels: int | None = None) ->
     scribble = unbroken(mask, stroke)
     if stroke.kind != "line":
         noise = _smooth_noise(mask.shape, stroke.break_smoothing_px, stroke.break_seed)
-        kept = noise > BREAK_BELOW
+        kept = noise > 0
         if stroke.kind == "centerline":
             kept &= ~_branches(scribble)
         scribble = _unless_empty(scribble & kept, scribble)
@@ -107,12 +118,14 @@ def apply(mask: np.ndarray, stroke: Stroke, *, max_pixels: int | None = None) ->
 def unbroken(mask: np.ndarray, stroke: Stroke) -> np.ndarray:
     """Return the stroke (H, W) before it is broken, warped and cut off at the mask.
 
-    One pixel wide and connected: each line, the centre line of each component of the mask, and each
-    outline. A line may leave a mask that is not convex.
+    One pixel wide and connected: each line, the centre line of each component of the mask within
+    reach, and each outline. A line may leave a mask that is not convex.
     """
     if stroke.kind == "line":
         return _lines(mask.shape, np.array(stroke.ends, float))
-    return _centerline(mask) if stroke.kind == "centerline" else _contour(mask, stroke)
+    if stroke.kind == "centerline":
+        return _centerline(_within_reach(mask, stroke.reach_px))
+    return _contour(mask, stroke)
 
 
 def scribbles(
@@ -143,7 +156,7 @@ def scribbles(
         voxels: Said = {"fg": [], "bg": []}
         record: dict[str, list[dict[str, Any]]] = {"fg": [], "bg": []}
         for sign, z, mask in _planes(gts, segs, label, box, slices):
-            stroke = draw(mask, rng, mix)
+            stroke = draw(mask, rng, mix, background=sign == "bg")
             pixels = np.argwhere(apply(mask, stroke, max_pixels=max_voxels)).tolist()
             voxels[sign] += [[z, y, x] for y, x in pixels]
             record[sign].append({"z": z, **asdict(stroke)})
@@ -266,6 +279,15 @@ def _slices(region: np.ndarray, slices: Slices) -> list[int]:
     return [int(areas.argmax())] if areas.any() else []
 
 
+def _within_reach(mask: np.ndarray, reach_px: float | None) -> np.ndarray:
+    """Return the part of a mask near what is not in it; the frame of the image is not its end."""
+    from scipy import ndimage
+
+    if reach_px is None or mask.all():
+        return mask
+    return mask & (ndimage.distance_transform_edt(mask) <= reach_px)
+
+
 def _lines(shape: tuple[int, ...], ends: np.ndarray) -> np.ndarray:
     """Return the pixels of straight lines between pairs of points (n, 2, 2), each 8-connected."""
     if len(ends) == 0:
@@ -356,7 +378,7 @@ def _warped(scribble: np.ndarray, stroke: Stroke) -> np.ndarray:
     moved = np.indices(scribble.shape).astype(float)
     for axis, seed in enumerate(seeds):
         noise = _smooth_noise(scribble.shape, stroke.warp_smoothing_px, int(seed))
-        moved[axis] += noise * (stroke.warp_size_px / 2)
+        moved[axis] += noise * stroke.warp_size_px
     ends = [_lines(scribble.shape, moved[:, scribble].T[:, None].repeat(2, axis=1))]
     height, width = scribble.shape
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):

@@ -82,6 +82,8 @@ def write(
         answers=len(results.names) * len(results.cases) * len(results.interactions),
         failed=len(failed),
         counted_missing=len(results.missing),
+        spread=_spread(results),
+        left_out=results.left_out,
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
         vega=vega,
@@ -213,11 +215,26 @@ def _first_rows(board: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def _spread(results: Results) -> list[dict[str, Any]]:
+    """Return a row a submission, best first, where the protocol is played more than once."""
+    if results.protocol.get("repeat", 1) == 1:
+        return []
+    columns = ["submission", "metric", "mean", "standard_deviation"]
+    found = {
+        (submission, metric): (_short(mean), _short(deviation))
+        for submission, metric, mean, deviation in results.spread[columns].to_numpy(dtype=object)
+    }
+    return [
+        {"name": name, "values": [found[submission, metric] for metric in results.metrics]}
+        for submission, name in results.names.items()
+    ]
+
+
 def _extremes(results: Results) -> dict[str, list[str]]:
     """Return each team's best, median and worst case by the first metric of the ranking."""
     metric = results.metrics[0]
     found = {}
-    for submission, part in results.scores.groupby("submission"):
+    for submission, part in results.first.groupby("submission"):
         ordered = part.dropna(subset=[metric]).sort_values(
             [metric, "case"], ascending=[not results.larger_is_better(metric), True]
         )["case"]
@@ -231,7 +248,7 @@ def _extremes(results: Results) -> dict[str, list[str]]:
 
 
 def _series(results: Results, failed: pd.DataFrame, submission: str) -> dict[str, Any]:
-    part = results.scores[results.scores["submission"] == submission].set_index("case")
+    part = results.first[results.first["submission"] == submission].set_index("case")
     part = part.reindex(results.cases)
     numbered = results.interactions
     own = failed[failed["submission"] == submission]

@@ -211,8 +211,7 @@ def _draw_said(draw: ImageDraw.ImageDraw, view: View, said: dict[str, Any], top:
             if said.get("boxes") and plane.axis == 0:
                 _draw_box(draw, plane, said["boxes"][i], colour, top)
             for kind, points in _of_label(said.get("scribbles"), i):
-                for point in points:
-                    _draw_dot(draw, plane, point, colour if kind == "fg" else WHITE, top)
+                _draw_stroke(draw, plane, points, colour, top, hollow=kind == "bg")
             for kind, points in _of_label(said.get("clicks"), i):
                 for point in points:
                     _draw_click(draw, plane, point, colour, top, cross=kind == "bg")
@@ -255,12 +254,32 @@ def _draw_click(
             draw.line(line, fill=fill, width=width)
 
 
-def _draw_dot(
-    draw: ImageDraw.ImageDraw, plane: Plane, point: list[int], colour: int, top: int
+def _draw_stroke(
+    draw: ImageDraw.ImageDraw,
+    plane: Plane,
+    points: list[list[int]],
+    colour: int,
+    top: int,
+    *,
+    hollow: bool,
 ) -> None:
-    x, y = _point_at(plane, point, top)
-    if point[plane.axis] == plane.index and _inside(plane, x, y, top):
-        draw.rectangle((x - 1, y - 1, x, y), fill=colour)
+    """Draw a line with a rim on its slice, dots elsewhere; hollow: rim and line swapped."""
+    rim, core = (colour, BLACK) if hollow else (BLACK, colour)
+    here = [point for point in points if point[plane.axis] == plane.index]
+    elsewhere = [point for point in points if point[plane.axis] != plane.index]
+    for chosen, before, after, fill in (
+        (elsewhere, 0, 0, colour),
+        (here, 2, 1, rim),
+        (here, 1, 0, core),
+    ):
+        for point in chosen:
+            x, y = _point_at(plane, point, top)
+            dotted = chosen is elsewhere and (x // 2 + y // 2) % 2
+            if _inside(plane, x, y, top) and not dotted:
+                left, upper = max(x - before, plane.left), max(y - before, top)
+                right = min(x + after, plane.left + plane.width - 1)
+                lower = min(y + after, top + plane.height - 1)
+                draw.rectangle((left, upper, max(left, right), max(upper, lower)), fill=fill)
 
 
 def _point_at(plane: Plane, point: list[int], top: int) -> tuple[float, float]:

@@ -27,13 +27,16 @@ class Results:
     """One protocol's results.
 
     names: submission -> the name to show, best first. scores: the teams' tables, one below the
-    other, with the columns submission and case. groups: case -> {column: value} of the cases
-    sheet. The other tables are those of the rank stage (docs/ranking.md).
+    other, with the columns submission and case; where the protocol is repeated, a case's mean over
+    the repetitions. first: the same of the first repetition, whose answers are shown. groups:
+    case -> {column: value} of the cases sheet. left_out: the name to show -> why it does not play.
+    The other tables are those of the rank stage (docs/ranking.md).
     """
 
     protocol: Protocol
     names: dict[str, str]
     scores: pd.DataFrame
+    first: pd.DataFrame
     groups: dict[str, dict[str, str]]
     schemes: pd.DataFrame
     intervals: pd.DataFrame
@@ -41,6 +44,8 @@ class Results:
     taus: pd.DataFrame
     significance: pd.DataFrame
     missing: pd.DataFrame
+    spread: pd.DataFrame
+    left_out: dict[str, str]
 
     @property
     def metrics(self) -> list[str]:
@@ -84,20 +89,29 @@ def read(
     names: Mapping[str, str],
     groups: Mapping[str, Mapping[str, str]],
 ) -> Results:
-    """Read the teams' tables (SUBMISSION_metrics.csv) and the rank stage's."""
+    """Read the teams' tables, PLAY/SUBMISSION_metrics.csv, and the rank stage's.
+
+    tables: of every repetition.
+    """
     frames = []
     for path in map(Path, tables):
-        frames.append(pd.read_csv(path).assign(submission=path.name.removesuffix("_metrics.csv")))
-    scores = pd.concat(frames, ignore_index=True)
-    scores["case"] = scores["CaseName"].str.removesuffix(".npz")
+        submission = path.name.removesuffix("_metrics.csv")
+        frames.append(pd.read_csv(path).assign(submission=submission, play=path.parent.name))
+    played = pd.concat(frames, ignore_index=True)
+    played["case"] = played["CaseName"].str.removesuffix(".npz")
     rank = Path(rank_folder)
     schemes = pd.read_parquet(rank / "schemes.parquet")
     everything = [("subgroup", "==", EVERYTHING)]
     stability = rank / "stability"
+    players = _best_first(schemes, protocol)
+    left_out = pd.read_parquet(rank / "left_out.parquet")
+    everyone = [*players, *left_out["submission"]]
+    shown = _told_apart({name: names.get(name, name) for name in everyone})
     return Results(
         protocol=protocol,
-        names=_told_apart({name: names.get(name, name) for name in _best_first(schemes, protocol)}),
-        scores=scores,
+        names={name: shown[name] for name in players},
+        scores=played.groupby(["submission", "case"], as_index=False).mean(numeric_only=True),
+        first=played[played["play"] == protocol["name"]],
         groups={case: dict(values) for case, values in groups.items()},
         schemes=schemes,
         intervals=pd.read_parquet(stability / "intervals.parquet"),
@@ -105,6 +119,11 @@ def read(
         taus=pd.read_parquet(stability / "taus.parquet", filters=everything),
         significance=pd.read_parquet(rank / "significance.parquet", filters=everything),
         missing=pd.read_parquet(rank / "missing.parquet"),
+        spread=pd.read_parquet(rank / "spread.parquet"),
+        left_out={
+            shown[name]: reason
+            for name, reason in zip(left_out["submission"], left_out["reason"], strict=True)
+        },
     )
 
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segarena.score.curves import interactions_to_reach
+
 AREAS = ("truth_voxels", "answer_voxels")
 """Rows of a case's scores that are no metric: the sizes by which `min_area_px` keeps a label."""
 
@@ -22,13 +24,13 @@ def noc(ious: Sequence[float], q: float, *, max_clicks: int = 20) -> int:
 
     `ious`: the IoU after each click, in order. A missing IoU (nan) reaches nothing.
     """
-    reached = np.asarray(ious[:max_clicks], float) >= q
-    return int(reached.argmax()) + 1 if reached.any() else max_clicks
+    first = interactions_to_reach(ious[:max_clicks], q)
+    return first.interactions if first.reached else max_clicks
 
 
 def failed(ious: Sequence[float], q: float, *, max_clicks: int = 20) -> bool:
     """Return whether no click of a series reaches an IoU of `q`; the sum over series is NoF@q."""
-    return not bool((np.asarray(ious[:max_clicks], float) >= q).any())
+    return not interactions_to_reach(ious[:max_clicks], q).reached
 
 
 def iou_at(ious: Sequence[float], k: int) -> float:

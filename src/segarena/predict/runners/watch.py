@@ -48,6 +48,11 @@ def use(folder: Path, *, most_files: int, most_bytes: int) -> tuple[int, int]:
     return files, size
 
 
+def machine_memory_bytes() -> int:
+    """Return how much memory this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def check_room(folder: Path, needed_bytes: int) -> None:
     """Raise EngineError where a disk has less room: a full disk must not look like a failure."""
     free = shutil.disk_usage(folder).free

@@ -190,8 +190,12 @@ const segarena = (() => {
   function drawNumbers(series, place) {
     const { k } = view;
     const parts = data.measured.map((name) => `${name} ${shown(series.values[name][place][k - 1])}`);
-    parts.push(`${shown(series.seconds[place][k - 1])} s`);
-    const failed = series.failed.find((one) => one[0] === view.case && one[1] === k);
+    const failure = (i) => series.failed.find((one) => one[0] === view.case && one[1] === i + 1);
+    // A call that took no time at all was none: the user was satisfied, or had nothing to say.
+    const asked = (i) => series.seconds[place][i] !== 0 || failure(i);
+    const time = (i) => (asked(i) ? shown(series.seconds[place][i]) : "not asked");
+    parts.push(time(k - 1) + (asked(k - 1) ? " s" : ""));
+    const failed = failure(k - 1);
     at("numbers").textContent = parts.join(" · ") + (failed ? ` · failed, ${failed[2]}` : "");
     at("k-shown").textContent = k;
     at("k").value = k;
@@ -209,7 +213,7 @@ const segarena = (() => {
       first.scope = "row";
       line.append(first);
       for (const name of data.measured) line.append(make("td", shown(series.values[name][place][i]), "number"));
-      line.append(make("td", shown(series.seconds[place][i]), "number"));
+      line.append(make("td", time(i), "number"));
       return line;
     }));
   }

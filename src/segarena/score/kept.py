@@ -1,0 +1,54 @@
+"""Scores that need not be measured again.
+
+Snakemake deletes a table before it makes it anew, so a metric more in a protocol would cost all
+the others again. Each table of scores therefore gets a second name (a hard link, no bytes) in the
+folder .kept beside it, with what it was made from; a metric that stands in it and would be made
+from the same is taken over, digit for digit.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from segarena.errors import EngineError
+from segarena.files import read_json, read_lines, write_json
+from segarena.predict.kept import beside, link
+from segarena.provenance import file_digest
+
+Values = dict[tuple[int, int, str], str]
+"""(interaction, label, metric) -> value, as it stands in the table."""
+
+
+def made_from(files: Iterable[str | Path], **values: Any) -> str:
+    """Return the sha256 of all but the metrics that a table of scores depends on."""
+    parts = [[file_digest(path) for path in files], values]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def values_of(table: Path, made_from: str, columns: Mapping[str, Any]) -> Values:
+    """Return what was measured before from the same; columns: what each is measured by."""
+    kept = beside(table)
+    try:
+        mark = read_json(_mark(kept))
+        if mark["made_from"] != made_from or mark["sha256"] != file_digest(kept):
+            return {}
+    except (FileNotFoundError, EngineError, KeyError):
+        return {}
+    same = {name for name, measured in columns.items() if mark["columns"].get(name) == measured}
+    lines = csv.reader(read_lines(kept)[1:])
+    return {(int(k), int(label), name): value for k, label, name, value in lines if name in same}
+
+
+def keep(table: Path, made_from: str, columns: Mapping[str, Any]) -> None:
+    """Give a finished table its second name."""
+    kept = beside(table)
+    link(table, kept)
+    mark = {"made_from": made_from, "columns": dict(columns), "sha256": file_digest(kept)}
+    write_json(_mark(kept), mark)
+
+
+def _mark(kept: Path) -> Path:
+    return kept.with_suffix(".json")
