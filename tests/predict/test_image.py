@@ -22,7 +22,7 @@ from segarena.files import read_json
 from segarena.predict import image as image_module
 from segarena.predict import runners
 from segarena.predict.image import digest, image_of_archive
-from segarena.predict.runners import bad_image
+from segarena.predict.runners import bad_image, podman
 from segarena.predict.runners.docker import DockerRunner
 
 REPACKED: dict[str, Callable[[bytes], bytes]] = {
@@ -322,7 +322,8 @@ def test_an_image_that_cannot_start_has_crashed(
     assert re.search(words, played.message + played.log)
 
 
-def test_a_volume_of_the_image_cannot_be_filled(archive: Path, engine: str, table: Any) -> None:
+@pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
+def test_a_volume_of_the_image_cannot_be_filled(archive: Path, runtime: str, table: Any) -> None:
     """What the image declares as a volume counts as disk, and is removed with the container."""
 
     def with_volume(members: dict[str, bytes]) -> None:
@@ -334,11 +335,15 @@ def test_a_volume_of_the_image_cannot_be_filled(archive: Path, engine: str, tabl
         members["new.json"] = json.dumps(config).encode()
         members["manifest.json"] = json.dumps(manifest).encode()
 
-    client = DockerRunner().engine
-    before = {volume["Name"] for volume in client.volumes()["Volumes"] or ()}
-    played = table.play(DockerRunner().ready(edited(archive, with_volume)))
+    def volumes() -> set[str]:
+        if runtime == "podman":
+            return set(podman._ask(["podman", "volume", "ls", "--quiet"]).split())
+        return {volume["Name"] for volume in DockerRunner().engine.volumes()["Volumes"] or ()}
+
+    before = volumes()
+    played = table.play(runners.runner(runtime).ready(edited(archive, with_volume)))
     assert played.status == "too_much_output"
-    assert {volume["Name"] for volume in client.volumes()["Volumes"] or ()} <= before
+    assert volumes() <= before
 
 
 def test_a_bad_image_is_recorded_without_a_container(
