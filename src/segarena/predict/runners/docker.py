@@ -89,7 +89,7 @@ class DockerRunner:
                 printed = self._start(container)
                 if isinstance(printed, str):
                     return Outcome(None, time.monotonic() - started, 0.0, cannot_start=printed)
-                watch = _Watch(self.engine, container, outputs, limits, printed)
+                watch = self._watch(container, outputs, limits, printed)
                 why = watch.until_end(started + limits.seconds)
                 seconds = time.monotonic() - started
                 state = self.engine.inspect_container(container)["State"]
@@ -224,13 +224,13 @@ class DockerRunner:
             ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
             init=True,
             device_requests=_gpus(),
-            log_config=docker.types.LogConfig(type="none"),  # _Printed listens instead
+            log_config=docker.types.LogConfig(type="none"),  # Printed listens instead
         )
 
-    def _start(self, container: str) -> "_Printed | str":
+    def _start(self, container: str) -> "Printed | str":
         """Start a container; return what it prints, or why its image cannot be started."""
         try:
-            printed = _Printed(self.engine.attach(container, stream=True))
+            printed = Printed(self.engine.attach(container, stream=True))
             self.engine.start(container)
         except docker.errors.APIError as error:
             said = str(error.explanation or error)
@@ -238,6 +238,9 @@ class DockerRunner:
                 return said
             raise
         return printed
+
+    def _watch(self, container: str, outputs: Path, limits: Limits, printed: "Printed") -> "Watch":
+        return Watch(self.engine, container, outputs, limits, printed)
 
     def _was_killed(self, container: str, since: float) -> bool:
         """Return whether anybody told the engine to kill a container."""
@@ -340,7 +343,7 @@ class DockerRunner:
 _TIMED_OUT = "timed out"
 
 
-class _Watch:
+class Watch:
     """Looks at a container until it ends, and kills it when it goes too far."""
 
     def __init__(
@@ -349,7 +352,7 @@ class _Watch:
         container: str,
         outputs: Path,
         limits: Limits,
-        printed: "_Printed",
+        printed: "Printed",
     ) -> None:
         self.engine, self.container = engine, container
         self.outputs, self.limits, self.printed = outputs, limits, printed
@@ -418,7 +421,7 @@ class _Watch:
         return ""
 
 
-class _Printed:
+class Printed:
     """What a container prints, counted while it runs; only the end of it is kept.
 
     The engine's own log files would take ten times as long for a flood of lines, which disturbs
@@ -433,8 +436,13 @@ class _Printed:
 
     def last(self) -> bytes:
         """Return the end of what was printed, once the container has ended."""
-        self._thread.join(timeout=10)
+        self.ended(10)
         return bytes(self._last)
+
+    def ended(self, seconds: float) -> bool:
+        """Wait until nothing more is printed, so long at most; return whether that is so."""
+        self._thread.join(timeout=seconds)
+        return not self._thread.is_alive()
 
     def _listen(self) -> None:
         # An engine that is gone is noticed by whoever waits for the container.

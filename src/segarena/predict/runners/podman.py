@@ -21,10 +21,25 @@ from typing import Any
 from segarena.errors import EngineError
 from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Outcome, command_line
-from segarena.predict.runners.docker import LABEL, DockerRunner, client, flags
+from segarena.predict.runners.docker import LABEL, DockerRunner, Printed, Watch, client, flags
 
 _SERVICE_STARTS_SECONDS = 30
+_LOOK_SECONDS = 0.02
 _SERVICE_ENDS_SECONDS = 60  # by itself, should we be killed
+
+
+class _Watch(Watch):
+    """Waits for the end of what is printed: Podman's own wait looks four times a second."""
+
+    def _ended(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.printed.ended(max(deadline - time.monotonic(), 0.0)):
+            if self.engine.inspect_container(self.container)["State"]["Status"] == "exited":
+                return True
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_LOOK_SECONDS)
+        return False
 
 
 class PodmanRunner(DockerRunner):
@@ -75,6 +90,9 @@ class PodmanRunner(DockerRunner):
             *(f"--device=nvidia.com/gpu={device}" for device in gpu.assigned()),
             *flags(image, inputs, outputs, limits),
         ]
+
+    def _watch(self, container: str, outputs: Path, limits: Limits, printed: Printed) -> Watch:
+        return _Watch(self.engine, container, outputs, limits, printed)
 
     def _was_killed(self, container: str, since: float) -> bool:
         # The API tells nothing of what is over.
