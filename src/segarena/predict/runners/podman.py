@@ -23,6 +23,7 @@ from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Outcome, command_line
 from segarena.predict.runners.docker import LABEL, DockerRunner, Printed, Watch, client, flags
 
+_ANSWER_SECONDS = 120
 _SERVICE_STARTS_SECONDS = 30
 _LOOK_SECONDS = 0.02
 _SERVICE_ENDS_SECONDS = 60  # by itself, should we be killed
@@ -125,11 +126,15 @@ class PodmanRunner(DockerRunner):
                     "nofile": resource.prlimit(service.pid, resource.RLIMIT_NOFILE)[1],
                     "nproc": resource.prlimit(service.pid, resource.RLIMIT_NPROC)[1],
                 }
-                self.engine = client(120, self.host)
+                self.engine = client(_ANSWER_SECONDS, self.host)
                 yield folder
             finally:
                 service.terminate()
-                service.wait()
+                try:
+                    service.wait(timeout=_ANSWER_SECONDS)
+                except subprocess.TimeoutExpired:
+                    service.kill()
+                    service.wait()
 
 
 def remove_left_overs(run_folder: Path) -> int:
@@ -160,9 +165,17 @@ def _command() -> str:
 
 
 def _ask(command: list[str]) -> str:
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"podman does not answer within {_ANSWER_SECONDS} s") from error
     if done.returncode != 0:
         raise EngineError(f"podman says: {done.stderr.strip()[-500:]}")
     return done.stdout.strip()
