@@ -101,7 +101,8 @@ def started(arena: Arena) -> list[Path]:
 def tables(arena: Arena) -> dict[str, list[list[str]]]:
     """Return all CSVs of a run without the columns of running times."""
     found = {}
-    for path in sorted(arena.path("score").rglob("*.csv")):
+    made = (path for path in arena.path("score").rglob("*.csv") if ".kept" not in path.parts)
+    for path in sorted(made):
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
         columns = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]

@@ -31,7 +31,8 @@ Tables = dict[str, list[list[str]]]
 def tables(arena: Arena) -> Tables:
     """Return every CSV of scores and ranks, without the columns of running times."""
     found = {}
-    for path in sorted((arena.work / "results").rglob("*.csv")):
+    made = (path for path in arena.path().rglob("*.csv") if ".kept" not in path.parts)
+    for path in sorted(made):
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
         kept = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]
