@@ -91,6 +91,24 @@ def test_two_submissions_of_one_name_are_refused(tmp_path: Path):
         find_submissions(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "bare", "archive"),
+    [
+        ({}, True, False),
+        ({"base_image": "python"}, False, False),
+        ({"runtime": "docker", "base_image": "python"}, False, False),
+        ({"runtime": "process"}, True, True),
+    ],
+)
+def test_what_runs_without_a_container(
+    config: dict, tmp_path: Path, change: dict, bare: bool, archive: bool
+):
+    """A folder that has no image to run in, unless the config allows containers alone."""
+    (tmp_path / "submissions" / "bob.tar").touch()
+    arena = read(config | change)
+    assert (arena.runs_as_process("ada"), arena.runs_as_process("bob")) == (bare, archive)
+
+
 def test_an_empty_submissions_folder_is_refused(tmp_path: Path):
     """The message says what a submission looks like."""
     with pytest.raises(ConfigError, match=r"NAME/predict\.sh"):

@@ -69,6 +69,11 @@ class Config:
     gpus: int
     archive: dict[str, Any]
 
+    def runs_as_process(self, submission: str) -> bool:
+        """Return whether a submission runs without a container: a folder without a base image."""
+        bare = self.submissions[submission].is_dir() and not self.base_image
+        return self.runtime == "process" or (self.runtime == "auto" and bare)
+
 
 def read(config: dict[str, Any], source: str = "config") -> Config:
     """Check a config dict and look up everything it names.

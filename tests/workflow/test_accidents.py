@@ -163,7 +163,7 @@ def test_a_run_that_is_killed_again_and_again_finishes(
                 os.killpg(run.pid, how)
             ended.append(run.wait())
     assert ended[0] != 0
-    shutil.rmtree(in_docker.path("predict"))
+    shutil.rmtree(in_docker.path())  # whether or not the last run could finish
     with started(in_docker) as run:
         until(lambda: containers(in_docker))
         os.kill(run.pid, signal.SIGKILL)
@@ -317,7 +317,7 @@ os.rmdir(FOLDER)
 
 
 def test_calls_never_take_more_memory_than_is_allotted(empty_arena: Arena) -> None:
-    """Two calls of 1 GB and our 4 GB each do not fit into 6 GB: a call that meets another fails."""
+    """Two calls, of at least our 4 GB each, do not fit into 6: a call that meets another fails."""
     arena = empty_arena
     for case in ("one", "two", "three"):
         arena.add_case(case)

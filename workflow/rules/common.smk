@@ -214,18 +214,23 @@ MACHINE_MB = machine_memory_bytes() >> 20
 OURS_MB = 4096  # what we need ourselves beside a container
 
 
-def memory_mb(protocol):
-    """Return the memory that a call is given; here never more than there is, as its limit says."""
+def memory_mb(protocol, submission):
+    """Return the memory that a call is allotted; here never more than there is, as its limit says.
+
+    A plain process has no limit, so there is none to allot.
+    """
+    if ARENA.runs_as_process(submission):
+        return OURS_MB
     wanted = round(protocol["limits"]["memory_gb"] * 1024) + OURS_MB
     return min(wanted, MACHINE_MB) if workflow.local_exec else wanted
 
 
 def call_memory(wildcards):
-    return memory_mb(protocol_of(wildcards))
+    return memory_mb(protocol_of(wildcards), wildcards.submission)
 
 
 def session_memory(play, wildcards):
-    return memory_mb(played(play)[0])
+    return memory_mb(played(play)[0], wildcards.submission)
 
 
 def drawn_input(play, wildcards):
