@@ -25,10 +25,13 @@ import numpy as np
 import reference
 import yaml
 
+from segarena.protocol import load
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data" / "reference"
 ENGINES = ROOT / "tests" / "engines"
 INTERACTIONS = 6
+MEMORY_GB = 8  # for each container, so that two at a time fit into a machine of 24 GB
 
 Finals = dict[tuple[str, str], tuple[float, float]]
 """(submission, case) -> DSC and NSD after the last interaction."""
@@ -128,7 +131,7 @@ def played(client: Any, image: str, path: Path, work: Path) -> tuple[float, floa
         # As the script: whatever lies in the outputs folder is scored, whoever wrote it.
         with contextlib.suppress(docker.errors.ContainerError):
             client.containers.run(
-                image, ["sh", "predict.sh"], volumes=mounts, mem_limit="8g", remove=True
+                image, ["sh", "predict.sh"], volumes=mounts, mem_limit=f"{MEMORY_GB}g", remove=True
             )
         answer = np.load(outputs / path.name)["segs"]
         means = measured(truth, answer, labels, tuple(case["spacing"]))
@@ -149,10 +152,13 @@ def workflow(work: Path, jobs: str) -> Finals:
     """Run the workflow up to the teams' tables."""
     shutil.copytree(DATA / "cases" / "images", work / "images")
     shutil.copytree(DATA / "cases" / "truth", work / "truth")
+    protocol = load("cvpr25")
+    protocol["limits"]["memory_gb"] = MEMORY_GB
+    (work / "cvpr25.yaml").write_text(yaml.safe_dump(protocol))
     config = {
         "cases": {"images": "images", "labels": "truth"},
         "submissions": "submissions",
-        "protocols": ["cvpr25"],
+        "protocols": [str(work / "cvpr25.yaml")],
         "runtime": "docker",
         "jobs": jobs,
     }
