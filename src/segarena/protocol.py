@@ -72,6 +72,11 @@ def prompt_values(protocol: Protocol, k: int, repetition: int = 0) -> dict[str, 
     return values | ({"repetition": repetition} if repetition and k > shared(protocol) else {})
 
 
+def wants_areas(protocol: Protocol) -> bool:
+    """Return whether the sizes of the labels are needed beside the scores."""
+    return "min_area_px" in protocol["series"].get("noc", {})
+
+
 def read_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds; raises ConfigError where it is not YAML."""
     try:

@@ -9,7 +9,9 @@ a thousand GPU-hours on a comment.
 import ast
 import functools
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -37,6 +39,11 @@ def file_digest(path: str | Path) -> str:
     """Return the sha256 of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """Return the sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def folder_digest(folder: str | Path) -> str:

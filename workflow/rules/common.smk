@@ -16,7 +16,7 @@ from segarena import run
 from segarena.config import read
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
-from segarena.protocol import plays, prompt_values, shared, steps
+from segarena.protocol import plays, prompt_values, shared, steps, wants_areas
 from segarena.provenance import code_digest
 
 if not config:
@@ -162,8 +162,8 @@ def ignored_label(wildcards):
     return protocol_of(wildcards).get("ignore_label")
 
 
-def wants_areas(wildcards):
-    return "min_area_px" in protocol_of(wildcards)["series"].get("noc", {})
+def areas_wanted(wildcards):
+    return wants_areas(protocol_of(wildcards))
 
 
 def case_groups():

@@ -20,7 +20,7 @@ rule score:
     params:
         metrics=metric_list,
         ignore_label=ignored_label,
-        areas=wants_areas,
+        areas=areas_wanted,
         code=code("score.py"),
     message:
         "{wildcards.protocol}: scoring {wildcards.submission} on {wildcards.case}"

@@ -34,6 +34,7 @@ from segarena.protocol import (
     read_yaml,
     steps,
     validate,
+    wants_areas,
 )
 from segarena.provenance import code_digest, file_digest
 from segarena.score.metrics import column
@@ -243,7 +244,7 @@ def _check_scores(archived: Archived, found: Findings) -> None:
         ]
         names = {column(metric) for metric in protocol["metrics"]}
         extra = [row for row in rows[1:] if len(row) != 4 or row[2] not in names]
-        if extra and not _wants_areas(protocol):
+        if extra and not wants_areas(protocol):
             problems.append(f"results/{name}: {','.join(extra[0])} is of no metric of the protocol")
         if [row[:3] for row in rows if row not in extra] != expected:
             problems.append(f"results/{name}: rows missing, added or in another order")
@@ -461,11 +462,7 @@ def _check_values(
 def _score_options(protocol: Protocol) -> dict[str, Any]:
     """Return what the score script is given beyond the metrics, where the protocol asks for it."""
     ignored = {"ignore_label": protocol["ignore_label"]} if "ignore_label" in protocol else {}
-    return ignored | ({"areas": True} if _wants_areas(protocol) else {})
-
-
-def _wants_areas(protocol: Protocol) -> bool:
-    return "min_area_px" in protocol["series"].get("noc", {})
+    return ignored | ({"areas": True} if wants_areas(protocol) else {})
 
 
 def _check_prompts(

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import read_json, write_json
-from segarena.provenance import file_digest, folder_digest
+from segarena.provenance import file_digest, folder_digest, json_digest
 
 LARGEST_BYTES = 200 * 2**30
 """What an archive may hold unpacked: an archive of a few megabytes can unpack to terabytes."""
@@ -108,8 +108,7 @@ def content(layers: list[str], settings: dict[str, Any]) -> str:
     Engines that keep images in containerd's store have an ID of their own for every image.
     """
     kept = {key: settings.get(key) or None for key in ("User", "Env", "Entrypoint", "Volumes")}
-    text = json.dumps([layers, kept], sort_keys=True)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{json_digest([layers, kept])}"
 
 
 def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:

@@ -9,8 +9,6 @@ the same: the record says what its answer was made from, and the digest of the a
 To have a case played again, delete its folder under results/predict: .kept goes with it.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from typing import Any
 
 from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
-from segarena.provenance import file_digest
+from segarena.provenance import file_digest, json_digest
 
 FOLDER = ".kept"
 
@@ -42,7 +40,7 @@ def made_from(
         "files": [file_digest(path) for path in files],
         "values": values,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest(parts)
 
 
 def once(

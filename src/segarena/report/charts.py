@@ -34,12 +34,7 @@ MOST_DOTS = 200
 
 def quality_by_interaction(results: Results) -> Any:
     """Mean quality after every interaction, a line a submission, with the mean's 95 % interval."""
-    rows = [
-        {"metric": name, "interaction": k, "column": f"{name}_{k}"}
-        for name in results.measured
-        for k in results.interactions
-    ]
-    data = _means(results, rows)
+    data = _means_by_interaction(results)
     base = alt.Chart(data).encode(x=_interactions(results))
     chosen = alt.selection_point(fields=["shown"], bind="legend")
     y = alt.Y("mean:Q", title="Mean over the cases", scale=alt.Scale(zero=False))
@@ -70,12 +65,7 @@ def quality_by_interaction(results: Results) -> Any:
 
 def quality_over_time(results: Results) -> Any:
     """Mean quality against the mean time spent so far, a mark an interaction."""
-    rows = [
-        {"metric": name, "interaction": k, "column": f"{name}_{k}"}
-        for name in results.measured
-        for k in results.interactions
-    ]
-    data = _means(results, rows)
+    data = _means_by_interaction(results)
     columns = [f"RunningTime_{k}" for k in results.interactions]
     seconds = results.scores.groupby("submission")[columns].mean().cumsum(axis=1)
     spent = [
@@ -240,6 +230,16 @@ def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
         with whole(Path(folder) / f"{name}.png") as aside:
             aside.write_bytes(vl_convert.svg_to_png(svg, scale=2))
     return specs
+
+
+def _means_by_interaction(results: Results) -> pd.DataFrame:
+    """Return the means and intervals of all that is measured after every interaction."""
+    rows = [
+        {"metric": name, "interaction": k, "column": f"{name}_{k}"}
+        for name in results.measured
+        for k in results.interactions
+    ]
+    return _means(results, rows)
 
 
 def _means(

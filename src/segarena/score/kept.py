@@ -7,8 +7,6 @@ from the same is taken over, digit for digit.
 """
 
 import csv
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 from segarena.errors import EngineError
 from segarena.files import read_json, read_lines, write_json
 from segarena.predict.kept import beside, link
-from segarena.provenance import file_digest
+from segarena.provenance import file_digest, json_digest
 
 Values = dict[tuple[int, int, str], str]
 """(interaction, label, metric) -> value, as it stands in the table."""
@@ -24,8 +22,7 @@ Values = dict[tuple[int, int, str], str]
 
 def made_from(files: Iterable[str | Path], **values: Any) -> str:
     """Return the sha256 of all but the metrics that a table of scores depends on."""
-    parts = [[file_digest(path) for path in files], values]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return json_digest([[file_digest(path) for path in files], values])
 
 
 def values_of(table: Path, made_from: str, columns: Mapping[str, Any]) -> Values:
