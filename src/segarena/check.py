@@ -197,6 +197,7 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
     except SubmissionError as error:
         report.findings.append(Finding("archive", False, str(error), "make the archive anew"))
         return
+    image["tells_written"] = True
     report.image = image
     report.findings.append(Finding("archive", True, _described(image)))
     with tempfile.TemporaryDirectory(prefix="segarena-check-") as folder:
@@ -296,7 +297,7 @@ def _judge(report: Report, protocol: Protocol) -> None:
                 detail += f"; the last line that it printed: {last}"
             report.findings.append(Finding(call["status"], False, detail, cure))
     report.findings += [_time(report, protocol), _memory(asked)]
-    written = sorted({path for call in asked for path in call["written"]})
+    written = sorted({path for call in asked for path in call.get("written", ())})
     if written:
         detail = f"writes to {', '.join(written[:5])} at run time; it is gone after each call"
         cure = "allowed here; move it to /tmp to be safe"

@@ -8,6 +8,7 @@ the rules only hand its values on. It runs whenever the workflow is parsed, so w
 
 import csv
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from segarena.errors import CaseError, ConfigError
 from segarena.files import remembered
 from segarena.predict.accepts import refusal
+from segarena.predict.image import digest
 from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
 from segarena.protocol import SCHEMAS, Protocol, is_drawn, load, read_yaml, validate
@@ -23,6 +25,7 @@ ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tar.xz", ".tgz", ".tar")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CASE_COLUMNS = ("case", "modality", "window", "box", "scribbles")
 CACHE = Path(".snakemake/segarena")
+ACCEPTS, DIGESTS = CACHE / "accepts.json", CACHE / "digests.json"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         protocol = load(name)
         protocols[protocol["name"]] = protocol
         _check_fit(protocol, cases, name)
+    with ThreadPoolExecutor() as several:  # gigabytes each
+        list(several.map(_look_into, submissions.values()))
     return Config(
         cases=cases,
         submissions=submissions,
@@ -226,13 +231,20 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
             )
 
 
+def _look_into(source: Path) -> None:
+    """Read a submission once, so that what it accepts and its digest are remembered."""
+    refusal(source, (), ACCEPTS)
+    if source.is_file():
+        digest(source, DIGESTS)
+
+
 def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str]:
     """Return why a submission cannot play a protocol, by submission; not all of them may."""
     kinds = {step["prompt"] for step in protocol["user"]}
     reasons = {
         name: reason
         for name, source in submissions.items()
-        if (reason := refusal(source, kinds, CACHE / "accepts.json"))
+        if (reason := refusal(source, kinds, ACCEPTS))
     }
     if len(reasons) == len(submissions):
         lines = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())

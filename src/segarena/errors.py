@@ -5,7 +5,9 @@ to do. `exit_code` is what the command line returns; a submission's own failure 
 a result (see `segarena.predict.session`), so no class here stands for one.
 """
 
+import atexit
 import contextlib
+import gc
 import sys
 import traceback
 from collections.abc import Iterator
@@ -44,7 +46,12 @@ class EngineError(SegArenaError):
 
 @contextlib.contextmanager
 def told(log: str | Path) -> Iterator[None]:
-    """Run a rule's work: its errors go to `log` and to stderr, ours as one line without a trace."""
+    """Run a rule's work: its errors go to `log` and to stderr, ours as one line without a trace.
+
+    The process ends after it, so nothing is searched for garbage then: that takes a quarter of a
+    second where compiled kernels are loaded.
+    """
+    atexit.register(gc.freeze)
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("", encoding="utf-8")

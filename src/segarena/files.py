@@ -10,9 +10,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from segarena.errors import EngineError
+
+_remembering = Lock()
 
 
 @contextlib.contextmanager
@@ -60,19 +63,24 @@ def _not_whole(path: str | Path) -> EngineError:
 def remembered(path: str | Path, cache: str | Path, make: Callable[[Path], Any]) -> Any:
     """Return `make(path)`, a JSON value; made again only when the file's size or time changed.
 
-    cache: a JSON file; one that cannot be read is made anew.
+    cache: a JSON file; one that cannot be read is made anew. Several threads may ask at a time.
     """
     path, cache = Path(path), Path(cache)
-    known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        known = read_json(cache)
     stat = path.stat()
     mark = [stat.st_size, stat.st_mtime_ns]
-    entry = known.get(str(path.resolve()))
+    entry = _known(cache).get(str(path.resolve()))
     if entry is None or entry["mark"] != mark:
         entry = {"mark": mark, "value": make(path)}
-        write_json(cache, {**known, str(path.resolve()): entry})
+        with _remembering:
+            write_json(cache, {**_known(cache), str(path.resolve()): entry})
     return entry["value"]
+
+
+def _known(cache: Path) -> dict[str, Any]:
+    try:
+        return read_json(cache)
+    except (OSError, EngineError):
+        return {}
 
 
 def _json_text(value: Any) -> str:

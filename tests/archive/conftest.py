@@ -21,7 +21,6 @@ def archived_run(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         arena.add_case(name)
     for name in ("ada", "bob"):
         arena.add_submission(name)
-    arena.config["jobs"] = "session"  # fewer jobs, the same files
     arena.config["archive"] = {"name": "tiny", "answers": "all", "truth": True}
     arena.run("archive")
     return arena

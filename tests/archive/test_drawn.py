@@ -33,7 +33,7 @@ def drawn_run(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     arena.add_submission("ada")
     user = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
     arena.add_protocol(name="pens", user=user, repeat=2)
-    arena.config |= {"jobs": "session", "sheets": {"cases": "cases.tsv"}}
+    arena.config["sheets"] = {"cases": "cases.tsv"}
     arena.config["archive"] = {"name": "pens", "answers": "all"}
     arena.run("archive")
     return arena

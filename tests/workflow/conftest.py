@@ -14,12 +14,13 @@ def empty_arena(tmp_path: Path) -> Arena:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    """A finished run of two cases and two submissions; copy it, do not change it."""
+    """A finished run of two cases and two submissions, job by job; copy it, do not change it."""
     arena = new_arena(tmp_path_factory.mktemp("finished"))
     for name in ("one", "two"):
         arena.add_case(name)
     for name in ("ada", "bob"):
         arena.add_submission(name)
+    arena.config["jobs"] = "interaction"
     arena.run()
     return arena
 

@@ -55,6 +55,17 @@ def test_a_new_case_runs_only_its_own_jobs(arena: Arena):
     assert "image" not in plan
 
 
+def test_a_new_case_is_one_session_a_submission(arena: Arena):
+    """So it is where one job plays all interactions, in a run that began job by job."""
+    arena.config["jobs"] = "session"
+    arena.run()
+    arena.add_case("three", shift=2)
+    plan = arena.plan()
+    assert plan["prepare"] == 1
+    assert plan["session_short"] == plan["score"] == plan["metrics"] == 2
+    assert not {"image", "prompt", "predict"} & set(plan)
+
+
 def test_a_changed_metric_parameter_rescores_without_a_container(arena: Arena):
     """Scores, tables and ranks follow; nothing is prompted or predicted."""
     arena.add_protocol(metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 1}])
@@ -86,6 +97,28 @@ def test_a_metric_more_is_all_that_is_measured(arena: Arena):
     arena.add_protocol(metrics=metrics)
     arena.run()
     assert table.read_text() == measured
+
+
+def test_no_old_table_stands_after_a_failed_scoring(arena: Arena):
+    """All new scores fail to be written, once; the next run makes them and what follows."""
+    script, full = arena.project / "workflow/scripts/score.py", arena.folder / "full"
+    fails = f"assert not Path({str(full)!r}).exists()\n    table = Path(output)"
+    _replace(script, "table = Path(output)", fails)
+    full.touch()
+    assert "error(s) stopped this run" in arena.run(expect=1)
+    full.unlink()
+    plan = arena.plan()
+    assert plan["score"] == 4
+    assert plan["metrics"] == 2
+
+
+def test_a_deleted_answer_comes_back_without_a_call(arena: Arena):
+    """Though all that was made from it stands; its second name has it."""
+    answer = arena.path("predict/short/ada/one/1.npz")
+    before = answer.read_bytes(), read_json(answer.with_suffix(".json"))
+    answer.unlink()
+    arena.run()
+    assert before == (answer.read_bytes(), read_json(answer.with_suffix(".json")))
 
 
 def test_changed_code_reruns_the_rules_that_use_it(arena: Arena):

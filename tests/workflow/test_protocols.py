@@ -57,7 +57,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    """One 2D case of two labels, three submissions, three protocols, a job a session."""
+    """One 2D case of two labels, three submissions, three protocols."""
     arena = new_arena(tmp_path_factory.mktemp("protocols"))
     gts = np.zeros((1, 40, 48), np.uint8)
     gts[0, 5:30, 4:16] = 1
@@ -71,7 +71,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         source = DISCS.replace("KNOWS_FROM", str(knows_from)).replace("NAME", name)
         arena.add_submission(name, source)
     (arena.work / "submissions/bob/segarena.yaml").write_text("accepts: [boxes, clicks]\n")
-    arena.config["jobs"] = "session"
     arena.config["protocols"] = [
         protocol(
             arena,
@@ -318,7 +317,7 @@ def test_a_case_a_label_is_cut_from_each_volume(empty_arena: Arena):
         share = np.count_nonzero(gts[z] == label) / 24**2
         assert np.count_nonzero(cut) / 32**2 == pytest.approx(share, rel=0.15)
     assert len(rows(arena.path("prepare", "cases.tsv"))) == 2
-    assert arena.plan()["predict"] == 4
+    assert arena.plan()["session_short"] == 2
 
 
 def test_an_ignored_label_is_neither_played_nor_counted(empty_arena: Arena):
@@ -326,7 +325,6 @@ def test_an_ignored_label_is_neither_played_nor_counted(empty_arena: Arena):
     arena = empty_arena
     arena.add_case("one")
     arena.add_submission("ada")
-    arena.config["jobs"] = "session"
     arena.add_protocol(ignore_label=2)
     arena.run("results/score/short/ada_metrics.csv")
     words = json.loads(arena.path("prompt/short/ada/one/2.json").read_text())
@@ -351,7 +349,7 @@ def test_each_repetition_plays_what_another_person_drew(empty_arena: Arena):
     np.savez(arena.folder_of("images") / "heart.npz", imgs=img, spacing=np.ones(3))
     np.savez(arena.folder_of("labels") / "heart.npz", gts=gts)
     (arena.work / "cases.tsv").write_text(f"case\tscribbles\nheart\t{PEOPLE}\n")
-    arena.config |= {"jobs": "session", "sheets": {"cases": "cases.tsv"}}
+    arena.config["sheets"] = {"cases": "cases.tsv"}
     arena.add_submission("ada", DISCS.replace("KNOWS_FROM", "0").replace("NAME", "ada"))
     user = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
     arena.add_protocol(name="pens", user=user, repeat=3)

@@ -37,7 +37,7 @@ def in_containers(
     submission_archive: Callable[..., Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Arena:
-    """The five cases and three submissions as docker archives, a job an interaction."""
+    """The five cases and three submissions as docker archives."""
     arena = _reference_arena(tmp_path_factory.mktemp("containers"), runtime="docker")
     arena.engine = docker_host
     for name in SUBMISSIONS:
@@ -49,9 +49,9 @@ def in_containers(
 
 @pytest.fixture(scope="module")
 def as_processes(tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    """The same as folders and plain processes, a job a session."""
+    """The same as folders and plain processes, two jobs an interaction."""
     folder = tmp_path_factory.mktemp("processes")
-    arena = _reference_arena(folder, runtime="process", jobs="session")
+    arena = _reference_arena(folder, runtime="process", jobs="interaction")
     shutil.copytree(REFERENCE / "submissions", arena.work / "submissions")
     arena.run()
     return arena
@@ -152,8 +152,7 @@ def test_a_replaced_archive_runs_only_its_own_jobs(in_containers: Arena, tmp_pat
     shutil.copyfile(folder / "flaky.tar.gz", folder / "sphere.tar.gz")
     plan = arena.plan()
     assert plan["image"] == 1
-    assert plan["predict"] == 30
-    assert plan["prompt"] == 25  # what is said first does not depend on who is asked
+    assert plan["session_cvpr25"] == 5
     assert plan["score"] == 5
     assert plan["metrics"] == 1
 
@@ -165,7 +164,7 @@ def test_a_new_archive_runs_only_its_own_jobs(in_containers: Arena, tmp_path: Pa
     shutil.copyfile(folder / "flaky.tar.gz", folder / "newcomer.tar.gz")
     plan = arena.plan()
     assert plan["image"] == plan["metrics"] == plan["rank"] == 1
-    assert plan["predict"] == plan["prompt"] == 30
+    assert plan["session_cvpr25"] == plan["score"] == 5
     assert "prepare" not in plan
 
 

@@ -15,7 +15,6 @@ def test_a_session_gives_the_files_that_single_jobs_give(finished: Arena, empty_
         other.add_case(name)
     for name in ("ada", "bob"):
         other.add_submission(name)
-    other.config["jobs"] = "session"
     other.run()
     assert contents(other) == contents(finished)
 

@@ -13,7 +13,7 @@ SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 
 from segarena import run
-from segarena.config import read
+from segarena.config import DIGESTS, read
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.protocol import plays, prompt_values, shared, steps, wants_areas
@@ -24,6 +24,7 @@ if not config:
     configfile: "config/config.yaml"
 
 
+run.plan_quickly()
 run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
@@ -148,6 +149,17 @@ def all_tables():
     ]
 
 
+def all_played():
+    """Return everything that was said, answered and scored, in every play."""
+    return [
+        path.format(protocol=play, submission=submission, case=case)
+        for play in all_plays()
+        for path in [*session_files(play), rules.score.output[0]]
+        for submission in players(play)
+        for case in ARENA.cases
+    ]
+
+
 def ranked_protocol(wildcards):
     protocol = protocol_of(wildcards)
     keys = ("name", "version", "seed", "user", "metrics", "ranking")
@@ -258,11 +270,8 @@ def values_of_prompt(wildcards):
     return prompt_values(protocol, int(wildcards.k), repetition)
 
 
-CACHE = Path(".snakemake/segarena/archives.json")
-
-
 def submission_digest(wildcards):
-    return digest(ARENA.submissions[wildcards.submission], CACHE)
+    return digest(ARENA.submissions[wildcards.submission], DIGESTS)
 
 
 def submission_source(wildcards):

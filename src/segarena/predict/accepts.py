@@ -11,20 +11,20 @@ says nothing here; the predict stage tells what is wrong with it.
 """
 
 import contextlib
+import io
 import json
 import posixpath
 import tarfile
-import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import yaml
 
 from segarena.errors import ConfigError, SubmissionError
 from segarena.files import remembered
-from segarena.predict.image import opened_archive
+from segarena.predict.image import UNREADABLE, opened_archive
 from segarena.protocol import validate
 
 FILE = "segarena.yaml"
@@ -32,10 +32,9 @@ NEEDS = {"box": "boxes", "click": "clicks", "scribble": "scribbles", "drawn": "s
 """What a protocol's kind of prompt is called in a submission's file."""
 
 _LARGEST = 64 << 10
+_CHUNK = 64 << 10
 _MOST_BYTES = 200 << 30
 """What an archive and its layers may hold unpacked; one that holds more is not read on."""
-
-_UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error, ValueError, LookupError, TypeError)
 
 
 def refusal(source: Path, kinds: Collection[str], cache: Path) -> str | None:
@@ -81,7 +80,10 @@ def _text_of_archive(source: Path) -> str | None:
     links: dict[str, str] = {}
     order: list[str] = []
     try:
-        with opened_archive(source) as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
+        with (
+            opened_archive(source, plain=True) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as archive,
+        ):
             budget = _Budget(_MOST_BYTES)
             for member in budget.members(archive):
                 if member.issym():
@@ -93,7 +95,7 @@ def _text_of_archive(source: Path) -> str | None:
                     order = json.loads(file.read())[0]["Layers"]
                 for text in _texts_of_layer(file, budget):
                     by_layer[member.name] = text
-    except (*_UNREADABLE, SubmissionError):
+    except (*UNREADABLE, SubmissionError):
         return None
     texts = [by_layer[name] for name in (links.get(n, n) for n in order) if name in by_layer]
     return texts[-1] if texts else None
@@ -114,9 +116,12 @@ class _Budget:
             yield member
 
 
-def _texts_of_layer(file: IO[bytes], budget: _Budget) -> Iterator[str | None]:
+def _texts_of_layer(file: Any, budget: _Budget) -> Iterator[str | None]:
     """Yield the file's text where a layer writes it, None where it takes it away."""
-    with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=file, mode="r|*") as layer:
+    with (
+        contextlib.suppress(tarfile.ReadError),
+        tarfile.open(fileobj=io.BufferedReader(file, _CHUNK), mode="r|*") as layer,
+    ):
         for member in budget.members(layer):
             path = member.name.removeprefix("./").removeprefix("/")
             if path == f"workspace/{FILE}" and member.isfile():

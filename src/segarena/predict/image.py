@@ -9,20 +9,20 @@ configuration gives. Whatever fails here is therefore the archive's fault and a 
 """
 
 import contextlib
-import gzip
 import hashlib
 import io
 import json
 import lzma
 import posixpath
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from isal import igzip, isal_zlib
+
 from segarena.errors import ConfigError, EngineError, SubmissionError
-from segarena.files import read_json, write_json
+from segarena.files import remembered
 from segarena.provenance import file_digest, folder_digest, json_digest
 
 LARGEST_BYTES = 200 * 2**30
@@ -31,11 +31,11 @@ LARGEST_BYTES = 200 * 2**30
 _LARGEST_JSON = 1 << 20
 _MOST_MEMBERS = 5_000
 _CHUNK = 1 << 20
-_UNREADABLE = (
+UNREADABLE: tuple[Any, ...] = (
     OSError,
     EOFError,
     tarfile.TarError,
-    zlib.error,
+    isal_zlib.error,
     lzma.LZMAError,
     ValueError,
     TypeError,
@@ -43,6 +43,7 @@ _UNREADABLE = (
     AttributeError,
     RecursionError,
 )
+"""What reading a broken archive may raise."""
 
 
 def digest(source: Path, cache: Path) -> str:
@@ -53,16 +54,7 @@ def digest(source: Path, cache: Path) -> str:
     """
     if source.is_dir():
         return folder_digest(source)
-    known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, EngineError):  # a cache that cannot be read is made anew
-        known = read_json(cache)
-    stat = source.stat()
-    mark = [stat.st_size, stat.st_mtime_ns]
-    entry = known.get(str(source))
-    if entry is None or entry["mark"] != mark:
-        entry = {"mark": mark, "sha256": file_digest(source)}
-        write_json(cache, {**known, str(source): entry})
-    return entry["sha256"]
+    return remembered(source, cache, file_digest)
 
 
 def image_of_archive(source: Path) -> dict[str, Any]:
@@ -82,7 +74,7 @@ def image_of_archive(source: Path) -> dict[str, Any]:
                 sha256 = hashing.to_the_end()
     except SubmissionError as error:
         raise SubmissionError(f"{source.name}: {error}") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = str(error) or type(error).__name__
         raise SubmissionError(
             f"{source.name}: not a readable docker archive ({reason}); "
@@ -213,7 +205,7 @@ def _unpacked_digest(file: Any) -> str:
 def _unpacked(file: Any) -> Any:
     packed = _packing(file.peek(8))
     if packed == "gz":
-        return gzip.GzipFile(fileobj=file)
+        return igzip.IGzipFile(fileobj=file)
     if packed == "xz":
         return lzma.LZMAFile(file)
     if packed == "zst":

@@ -152,7 +152,10 @@ def _call(
         segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
-        return segs, _record(outcome, limits, status, message), _last_lines(log)
+        record = _record(outcome, limits, status, message)
+        if image.get("tells_written"):
+            record["written"] = list(outcome.written)
+        return segs, record, _last_lines(log)
 
 
 def _judged(
@@ -207,7 +210,6 @@ def _record(outcome: Outcome, limits: Limits, status: str, message: str) -> Reco
         "own_seconds": outcome.own_seconds,
         "peak_memory_bytes": outcome.peak_memory_bytes,
         "limits": _told(limits),
-        "written": list(outcome.written),
     }
 
 
@@ -229,7 +231,6 @@ def _not_run(image: Image, said: dict[str, Any], limits: Limits) -> Record | Non
         "own_seconds": 0.0,
         "peak_memory_bytes": None,
         "limits": _told(limits),
-        "written": [],
     }
 
 

@@ -60,7 +60,8 @@ class Outcome:
     """How one call went. `seconds` is the whole call, `own_seconds` the program's own time.
 
     `too_much_output` and `cannot_start` are sentences for the team, empty where all was well.
-    `written`: paths in the container, beside /tmp and the outputs, that the call changed.
+    `written`: paths in the container, beside /tmp and the outputs, that the call changed, where the
+    image's `tells_written` asks for them (Docker takes a tenth of a second to say so).
     """
 
     exit_code: int | None

@@ -10,6 +10,7 @@ docs/isolation.md tells what each setting here keeps out.
 
 import contextlib
 import datetime
+import functools
 import os
 import shutil
 import sys
@@ -40,7 +41,7 @@ LOG_BYTES = 256 << 10
 LOAD_SECONDS = 3600
 
 _FASTEST_LOOK, _SLOWEST_LOOK = 0.05, 0.25
-_SECONDS_BETWEEN_DISK_LOOKS = 2.0
+_SECONDS_BETWEEN_QUESTIONS = 2.0
 _MOST_VOLUME_FILES = 100_000
 _CLEARING_SECONDS, _CLEARING_BYTES = 60, 256 << 20
 
@@ -56,17 +57,18 @@ _IMAGE_CANNOT_START = (
 
 
 class DockerRunner:
-    """Docker through its API; the engine is DOCKER_HOST's or the default socket's.
+    """Docker through its API.
 
-    `host`: another address than that. `plain`: whether archives are unpacked for the engine.
+    `host`: the engine's address, "" for DOCKER_HOST's or the default socket's. `plain`: whether
+    archives are unpacked for the engine.
     """
 
     runtime = "docker"
     plain = False
 
-    def __init__(self, base_image: str = "", host: str = "") -> None:
-        self.base_image, self.host = base_image, host
-        self.engine = client(120, host)
+    def __init__(self, base_image: str = "") -> None:
+        self.base_image, self.host = base_image, ""
+        self.engine = _engine(os.environ.get("DOCKER_HOST", ""))
 
     def ready(self, source: Path) -> Image:
         if source.is_dir():
@@ -99,7 +101,8 @@ class DockerRunner:
                         "somebody removed it); the call counts for nothing, run again"
                     )
                 log.write_bytes(printed.last())
-                written = self._written(container, mounts)
+                told = image.get("tells_written")
+                written = self._written(container, mounts) if told else ()
                 if os.geteuid() != 0:
                     self._make_readable(container, outputs)
                     self._clear_foreign(image, outputs)
@@ -145,7 +148,7 @@ class DockerRunner:
             )
 
     def _check_room(self, limits: Limits) -> None:
-        folder = Path(self.engine.info()["DockerRootDir"])
+        folder = _disk(self.engine)
         if limits.write_beside_code and folder.is_dir():  # an engine elsewhere looks after itself
             check_room(folder, limits.disk_bytes)
 
@@ -361,7 +364,7 @@ class Watch:
         self._memory = memory_of(found["State"]["Pid"], container)
         # What an image declares as a volume is on the engine's disk, but not in the layer's size.
         self._volumes = [Path(m["Source"]) for m in found["Mounts"] if m["Type"] == "volume"]
-        self._next_disk_look = time.monotonic() + _SECONDS_BETWEEN_DISK_LOOKS
+        self._next_questions = time.monotonic() + _SECONDS_BETWEEN_QUESTIONS
 
     def until_end(self, deadline: float) -> str:
         """Return when nothing of the call runs any more: "", _TIMED_OUT or what was too much."""
@@ -376,6 +379,12 @@ class Watch:
             pause = min(pause * 1.2, _SLOWEST_LOOK)
 
     def _ended(self, seconds: float) -> bool:
+        """Wait for the end, so long at most.
+
+        It shows in what is printed, which costs the engine nothing; now and then it is asked too.
+        """
+        if not self.printed.ended(seconds) and time.monotonic() < self._next_questions:
+            return False
         try:
             self.engine.wait(self.container, timeout=seconds)  # type: ignore[arg-type]
         except requests.exceptions.Timeout:
@@ -406,9 +415,9 @@ class Watch:
         if self.printed.size > self.limits.printed_bytes:
             return f"more than {readable(self.limits.printed_bytes)} printed"
         too_much = excess(self.outputs, self.limits)
-        if too_much or time.monotonic() < self._next_disk_look:
+        if too_much or time.monotonic() < self._next_questions:
             return too_much
-        self._next_disk_look = time.monotonic() + _SECONDS_BETWEEN_DISK_LOOKS
+        self._next_questions = time.monotonic() + _SECONDS_BETWEEN_QUESTIONS
         most = self.limits.disk_bytes
         found = self.engine.containers(size=True, filters={"id": self.container})
         size = sum(container.get("SizeRw", 0) for container in found)
@@ -467,6 +476,18 @@ def remove_left_overs(run_folder: Path) -> int:
             return len(found)
     except EngineError:
         return 0
+
+
+@functools.cache
+def _engine(_address: str) -> docker.APIClient:
+    """Return the client of all calls of a process: each new one asks for the engine's version."""
+    return client(120)
+
+
+@functools.cache
+def _disk(engine: docker.APIClient) -> Path:
+    """Return the folder in which an engine keeps its containers."""
+    return Path(engine.info()["DockerRootDir"])
 
 
 def client(seconds: int, host: str = "") -> docker.APIClient:
