@@ -163,3 +163,17 @@ print({k.__name__: dict(k.stats.cache_misses) for k in kernels if k.stats.cache_
         )
         assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "{}"
+
+
+def test_a_job_starts_without_scipys_linear_algebra():
+    """It costs a tenth of a second; what numba makes of scipy for others works all the same."""
+    code = (
+        "import sys, numpy as np; from segarena import masks\n"
+        "words = masks.bits(np.ones((1, 1, 8), np.uint8), 1, np.array([0, 0, 0, 1, 1, 8]))\n"
+        "print('scipy.linalg' in sys.modules, int(words.sum()))\n"
+        "import numba\n"
+        "print(*numba.njit(lambda a, b: np.convolve(a, b))(np.ones(2), np.ones(2)))\n"
+        "import scipy.linalg; print(scipy.linalg.det(np.eye(2)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False 255", "1.0 2.0 1.0", "1.0"]

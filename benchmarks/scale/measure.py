@@ -2,6 +2,7 @@
 
     python benchmarks/scale/measure.py FOLDER --jobs 1000 10000      run, rerun, add a submission
     python benchmarks/scale/measure.py FOLDER --jobs 100000 --plan   dry runs alone
+    python benchmarks/scale/measure.py FOLDER --session              the same work as sessions
 
 It plays the real Snakefile, config and all, on generated cases of a few voxels. In a copy of the
 project each script is replaced by one that only writes its outputs, since what is measured is the
@@ -24,7 +25,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
 SUBMISSIONS = 10
-JOBS_PER_PAIR = 13  # six prompts, six predictions, one score
+JOBS_PER_PAIR = 13  # six prompts, six predictions, one score; as a session, two
 
 STUB = """
 for output in "${snakemake_output[@]}"; do
@@ -39,13 +40,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1000])
     parser.add_argument("--plan", action="store_true", help="dry runs alone")
+    parser.add_argument("--session", action="store_true", help="one job plays all interactions")
     parser.add_argument("--cores", default="2")
     options = parser.parse_args()
     project = copy_project(options.folder / "project")
     print("jobs | what | wall s | ms/job | CPU ms/job | MB")
     for jobs in options.jobs:
         work = options.folder / str(jobs)
-        make_workload(work, cases=round(jobs / JOBS_PER_PAIR / SUBMISSIONS))
+        way = "session" if options.session else "interaction"
+        make_workload(work, cases=round(jobs / JOBS_PER_PAIR / SUBMISSIONS), way=way)
         measure(project, work, plan_only=options.plan, cores=options.cores)
 
 
@@ -99,7 +102,7 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def make_workload(work: Path, *, cases: int) -> None:
+def make_workload(work: Path, *, cases: int, way: str) -> None:
     """Write tiny cases, submissions that do nothing, and a config."""
     shutil.rmtree(work, ignore_errors=True)
     gts = np.zeros((2, 4, 4), np.uint8)
@@ -115,6 +118,7 @@ def make_workload(work: Path, *, cases: int) -> None:
         "cases": {"images": "images", "labels": "labels"},
         "submissions": "submissions",
         "runtime": "process",
+        "jobs": way,
     }
     (work / "config.yaml").write_text(yaml.safe_dump(config))
 

@@ -197,7 +197,6 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
     except SubmissionError as error:
         report.findings.append(Finding("archive", False, str(error), "make the archive anew"))
         return
-    image["tells_written"] = True
     report.image = image
     report.findings.append(Finding("archive", True, _described(image)))
     with tempfile.TemporaryDirectory(prefix="segarena-check-") as folder:
@@ -206,7 +205,7 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
             played.mkdir()
             write_image(played / "image.npz", case_image)
             write_truth(played / "truth.npz", truth)
-            report.calls += list(_play(played, name, image, protocol))
+            report.calls += list(_play(played, name, {**image, "tells_written": True}, protocol))
         _judge(report, protocol)
         _keep_one_call(report, Path(folder), image, protocol)
 

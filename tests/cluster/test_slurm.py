@@ -17,7 +17,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, reference_arena: Callable) -
     """The workload, run on this machine, a job an interaction."""
     folder = tmp_path_factory.mktemp("local")
     arena = reference_arena(folder, [CASE], ["flaky", "threshold"])
-    arena.config["gpus"] = 0
+    arena.config |= {"gpus": 0, "jobs": "interaction"}
     arena.run()
     return arena
 

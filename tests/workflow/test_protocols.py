@@ -1,7 +1,9 @@
 """Number of clicks, scribbles and repetitions, from the case to the ranking."""
 
 import csv
+import gzip
 import json
+import lzma
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import zstandard
 from arena import PREDICT, PROTOCOL, Arena, new_arena
 
 from segarena.predict.accepts import refusal
@@ -403,6 +406,23 @@ def test_what_an_archive_says_is_read_from_its_layers(tmp_path: Path):
         write_docker_archive(archive, used)
         reasons.append(refusal(archive, {"click"}, tmp_path / "cache.json"))
     assert reasons == [None, "it does not accept clicks (segarena.yaml)", None]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstandard.compress])
+def test_a_damaged_archive_says_nothing(tmp_path: Path, pack: Callable[[bytes], bytes]):
+    """Planning goes on, however it is packed; predict tells what is wrong with it."""
+    from docker_archive import write_docker_archive
+
+    folder = tmp_path / "layer"
+    folder.mkdir()
+    (folder / "segarena.yaml").write_text("accepts: [boxes]\n")
+    (folder / "noise").write_bytes(np.random.default_rng(0).bytes(1 << 20))
+    write_docker_archive(tmp_path / "team.tar", [(folder, "/workspace")])
+    packed = pack((tmp_path / "team.tar").read_bytes())
+    (tmp_path / "team").write_bytes(packed[: len(packed) // 2])
+    assert refusal(tmp_path / "team", {"click"}, tmp_path / "cache.json") is None
+    (tmp_path / "team").write_bytes(packed[:40] + bytes(100) + packed[140:])
+    assert refusal(tmp_path / "team", {"click"}, tmp_path / "cache.json") is None
 
 
 def test_an_archive_that_unpacks_to_too_much_is_not_read_on(

@@ -484,7 +484,7 @@ def _engine(_address: str) -> docker.APIClient:
     return client(120)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _disk(engine: docker.APIClient) -> Path:
     """Return the folder in which an engine keeps its containers."""
     return Path(engine.info()["DockerRootDir"])
