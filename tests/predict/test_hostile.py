@@ -174,6 +174,13 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "20.5 MiB printed",
     ),
     "prints one line of 20 MB": (f"head -c 20000000 /dev/zero | tr '\\0' x; {COPY}", {}, "ok", ""),
+    "closes what it prints to": (f"exec >&- 2>&-; sleep 1; {COPY}", {}, "ok", ""),
+    "closes what it prints to, then sleeps": (
+        "exec >&- 2>&-; sleep 1000",
+        {"seconds": 2},
+        "timed_out",
+        "stopped at the time limit",
+    ),
     "writes beside its code": (f"mkdir cache; date > cache/x; {COPY}", {}, "ok", ""),
     "may not write beside its code": (
         f"date > cache || exit 9; {COPY}",

@@ -1,12 +1,12 @@
-"""predict: a submission is loaded once, then answers one interaction a job, or all in one job.
+"""predict: a submission is loaded once, then answers all interactions on a case in one job, or one a job.
 
 Input: the archives or folders under `submissions`, the prepared image, what the user has said.
 Output: results/predict/{submission}/image.json (what the submission is), and
 results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force after interaction k)
 with {k}.json (how it went). Beside them lies {k}.log, for the team: the last lines that its program
-printed; it is not declared, so that it outlives a job that is run again and asks for nothing. With
-`jobs: session` one job plays all interactions of a submission on a case in turn; it takes the place
-of prompt and predict and writes the same files.
+printed; it is not declared, so that it outlives a job that is run again and asks for nothing. A
+session, unless the config says `jobs: interaction`, plays all interactions of a submission on a case
+in turn; it takes the place of prompt and predict and writes the same files.
 """
 
 

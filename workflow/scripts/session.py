@@ -1,6 +1,6 @@
 """Play all interactions of one submission on one case in turn: the same functions, the same files.
 
-For a cluster, where a job costs seconds and holds a GPU: one job instead of two an interaction.
+One job instead of two an interaction: each costs half a second, on a cluster seconds of a held GPU.
 """
 
 from typing import Any
