@@ -13,17 +13,10 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/rank.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/archive.smk"
 
 
-# All files of all stages are named: Snakemake does not miss what only stands between two others,
-# as after a run in which every scoring failed, and would leave the old tables standing.
 rule all:
     default_target: True
     input:
-        all_played(),
-        all_tables(),
-        expand(rules.rank.output.leaderboard, protocol=ARENA.protocols),
-        expand(rules.report.output.page, protocol=ARENA.protocols),
-
-
-include: "workflow/rules/archive.smk"  # after `all`, which says what a finished run is
+        finished_run,

@@ -34,7 +34,7 @@ def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path: Pa
     holder.stdout.close()
 
 
-def test_a_signal_whose_handler_needs_a_lock_of_ours_stops_nobody():
+def test_a_signal_whose_handler_needs_a_lock_of_ours_stops_nobody(monkeypatch: pytest.MonkeyPatch):
     """As Snakemake's handler of SIGTERM does: it waits until the main thread gives the lock."""
     held, handled = threading.Lock(), threading.Event()
 
@@ -42,9 +42,11 @@ def test_a_signal_whose_handler_needs_a_lock_of_ours_stops_nobody():
         with held:
             handled.set()
 
-    before = signal.signal(signal.SIGTERM, handler)
+    monkeypatch.setattr(signal, "signal", signal.signal)  # put back at the end
+    before = signal.getsignal(signal.SIGTERM)
+    handle_beside(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, handler)
     try:
-        handle_beside(signal.SIGTERM)
         with held:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.1)

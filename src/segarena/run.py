@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Thread
-from typing import IO
+from typing import IO, Any
 
 from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
@@ -75,18 +75,22 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
         gpu.check(gpus, cluster=cluster)
         slurm.end_left_overs(Path.cwd(), cluster=cluster)
     clear_left_overs(Path.cwd())
-    handle_beside(signal.SIGTERM)
 
 
 def handle_beside(number: signal.Signals) -> None:
-    """Let a signal's handler run in a thread of its own.
+    """Let every handler that is set for a signal from now on run in a thread of its own.
 
-    Snakemake's handler of SIGTERM takes a lock; where the main thread holds it just then, and the
-    handler runs in the main thread, both wait for ever.
+    Snakemake's handler of SIGTERM, which it sets after the rules are read, takes a lock; where the
+    main thread holds it just then, and the handler runs in the main thread, both wait for ever.
     """
-    handler = signal.getsignal(number)
-    if callable(handler):
-        signal.signal(number, lambda *about: Thread(target=handler, args=about).start())
+    set_handler = signal.signal
+
+    def beside(of: int, handler: Any) -> Any:
+        if of != number or not callable(handler):
+            return set_handler(of, handler)
+        return set_handler(of, lambda *about: Thread(target=handler, args=about).start())
+
+    signal.signal = beside  # type: ignore[assignment]
 
 
 def clear_left_overs(run_folder: Path) -> None:

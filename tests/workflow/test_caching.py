@@ -112,6 +112,14 @@ def test_no_old_table_stands_after_a_failed_scoring(arena: Arena):
     assert plan["metrics"] == 2
 
 
+def test_what_is_deleted_between_two_stages_is_made_again(arena: Arena):
+    """Also where all that was made from it stands."""
+    for name in ("prepare/one.truth.npz", "predict/ada/image.json", "report/short/cases/one.js"):
+        arena.path(name).unlink()
+    plan = arena.plan()
+    assert plan["prepare"] == plan["image"] == plan["case_picture"] == 1
+
+
 def test_a_deleted_answer_comes_back_without_a_call(arena: Arena):
     """Though all that was made from it stands; its second name has it."""
     answer = arena.path("predict/short/ada/one/1.npz")

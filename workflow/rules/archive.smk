@@ -11,7 +11,7 @@ SCRIPTS = ("prepare", "image", "prompt", "predict", "score", "metrics", "rank")
 
 rule archive:
     input:
-        rules.all.input,
+        finished_run,
     output:
         f"results/archive/{ARENA.archive['name']}.sha256",
     log:

@@ -5,6 +5,7 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 """
 
 import os
+import signal
 import sys
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ if not config:
 
 
 run.plan_quickly()
+run.handle_beside(signal.SIGTERM)
 run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
@@ -140,24 +142,40 @@ def tables_of(wildcards):
     )
 
 
-def all_tables():
-    """Return every submission's table, of every play."""
-    return [
-        str(rules.metrics.output.table).format(protocol=play, submission=submission)
-        for play in all_plays()
-        for submission in players(play)
-    ]
-
-
-def all_played():
-    """Return everything that was said, answered and scored, in every play."""
+def played_files(play):
+    """Return everything that was said, answered and scored in a play."""
     return [
         path.format(protocol=play, submission=submission, case=case)
-        for play in all_plays()
         for path in [*session_files(play), rules.score.output[0]]
         for submission in players(play)
         for case in ARENA.cases
     ]
+
+
+def finished_run(wildcards):
+    """Return the files of every stage.
+
+    Snakemake does not miss what only stands between two others, as after a run in which every
+    scoring failed, and would leave the old tables standing. A function, because it is long: a
+    job on a cluster, which reads the rules as well, does not ask for it.
+    """
+    files = [*expand(rules.prepare.output, case=ARENA.cases), rules.cases.output[0]]
+    for play in all_plays():
+        files += expand(rules.image.output, submission=players(play))
+        files += played_files(play)
+        files += expand(
+            rules.metrics.output.table, protocol=play, submission=players(play)
+        )
+    for name in ARENA.protocols:
+        files += expand(rules.rank.output.leaderboard, protocol=name)
+        files += expand(
+            rules.case_picture.output.about, protocol=name, case=ARENA.cases
+        )
+        files += expand(
+            rules.answer_pictures.output, protocol=name, submission=players(name)
+        )
+        files += expand(rules.report.output.page, protocol=name)
+    return files
 
 
 def ranked_protocol(wildcards):
