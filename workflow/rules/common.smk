@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from functools import cache, partial
-from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
