@@ -20,3 +20,5 @@ rule all:
     default_target: True
     input:
         finished_run,
+    message:
+        "All results are there"

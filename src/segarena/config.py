@@ -69,6 +69,7 @@ class Config:
     base_image: str
     seed: int
     jobs: str
+    answers: str
     gpus: int
     archive: dict[str, Any]
 
@@ -92,6 +93,9 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         cases = _sliced(cases, values["slices"])
     submissions = find_submissions(_folder(values["submissions"], f"{source}: submissions"))
     _check_base_image(values["base_image"], values["runtime"], submissions, source)
+    archive = defaults["archive"] | values["archive"]
+    if values["answers"] == "final" and archive["answers"] == "all":
+        raise ConfigError(f"{source}: archive.answers: all cannot be had with answers: final")
     protocols = {}
     for name in values["protocols"]:
         protocol = load(name)
@@ -109,8 +113,9 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         base_image=values["base_image"],
         seed=values["seed"],
         jobs=values["jobs"],
+        answers=values["answers"],
         gpus=values["gpus"],
-        archive=defaults["archive"] | values["archive"],
+        archive=archive,
     )
 
 

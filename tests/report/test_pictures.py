@@ -113,6 +113,16 @@ def test_answers_are_outlined_inside_a_row_each(tmp_path: Path) -> None:
     assert not second[8 * scale - 1].any()
 
 
+def test_an_answer_that_is_gone_says_so(tmp_path: Path) -> None:
+    """It is not to be taken for an empty one; the rows of the others are as ever."""
+    view = view_of(CUBE, (1, 1, 1))
+    write_answers(tmp_path / "a.png", view, [None, CUBE], [said(), said()])
+    write_answers(tmp_path / "b.png", view, [np.zeros_like(CUBE), CUBE], [said(), said()])
+    gone, empty = pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png")
+    assert set(np.unique(gone[: view.height])) == {CLEAR, 7}
+    assert (gone[view.height :] == empty[view.height :]).all()
+
+
 def test_label_that_the_truth_lacks_is_grey(tmp_path: Path) -> None:
     """An answer's label that the truth does not have is drawn in the colour of no label."""
     view = view_of(CUBE, (1, 1, 1))

@@ -35,6 +35,7 @@ with run.refused():
 localrules:
     all,
     cases,
+    drop,
     metrics,
     rank,
 
@@ -142,10 +143,12 @@ def tables_of(wildcards):
 
 
 def played_files(play):
-    """Return everything that was said, answered and scored in a play."""
+    """Return what stays of all that was said, answered and scored in a play."""
+    passing = passing_answers(play) if ARENA.answers == "final" else []
     return [
         path.format(protocol=play, submission=submission, case=case)
         for path in [*session_files(play), rules.score.output[0]]
+        if path not in passing
         for submission in players(play)
         for case in ARENA.cases
     ]
@@ -174,6 +177,8 @@ def finished_run(wildcards):
             rules.answer_pictures.output, protocol=name, submission=players(name)
         )
         files += expand(rules.report.output.page, protocol=name)
+        if ARENA.answers == "final":
+            files += expand(rules.drop.output, protocol=name, submission=players(name))
     return files
 
 
@@ -337,6 +342,27 @@ def session_files(play):
         for k in interactions(play)
         for path in kinds
     ]
+
+
+def passing_answers(play):
+    """Return all answers of a session but the last."""
+    answer = rules.predict.output.answer.replace("{protocol}", play)
+    return [answer.replace("{k}", str(k)) for k in interactions(play)[:-1]]
+
+
+def dropped_answers(wildcards):
+    passing = [
+        path for play in plays(protocol_of(wildcards)) for path in passing_answers(play)
+    ]
+    return expand(passing, submission=wildcards.submission, case=ARENA.cases)
+
+
+def tables_of_submission(wildcards):
+    return expand(
+        rules.metrics.output.table,
+        protocol=plays(protocol_of(wildcards)),
+        submission=wildcards.submission,
+    )
 
 
 def name_session(play):

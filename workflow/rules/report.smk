@@ -50,6 +50,26 @@ rule answer_pictures:
         "../scripts/answer_pictures.py"
 
 
+# Asked for where the config says `answers: final`: whatever reads the others has read them by now.
+rule drop:
+    input:
+        tables=tables_of_submission,
+        pictures=rules.answer_pictures.output,
+    output:
+        "results/predict/{protocol}/{submission}/dropped.json",
+    log:
+        "results/logs/predict/{protocol}/{submission}/dropped.log",
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        answers=dropped_answers,
+        code=code("drop.py"),
+    message:
+        "{wildcards.protocol}: dropping all but the final answers of {wildcards.submission}"
+    script:
+        "../scripts/drop.py"
+
+
 # On demand, `snakemake sheets`: the page shows the same and draws nothing twice.
 rule sheet:
     input:

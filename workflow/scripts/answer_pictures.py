@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from segarena.case import read_answer, read_spacing, read_truth
 from segarena.errors import told
 from segarena.files import read_json
@@ -29,9 +31,14 @@ def main(
         write_answers(
             output / f"{case}.png",
             view,
-            [read_answer(answers / f"{k}.npz") for k in numbers],
+            [_answer(answers / f"{k}.npz") for k in numbers],
             [read_json(said / f"{k}.json") for k in numbers],
         )
+
+
+def _answer(path: Path) -> np.ndarray | None:
+    """Return an answer, or None where `answers: final` has dropped it."""
+    return read_answer(path) if path.exists() else None
 
 
 if "snakemake" in globals():

@@ -80,6 +80,16 @@ def once(
     return True
 
 
+def drop(answer_npz: Path) -> int:
+    """Remove an answer under both its names and return the bytes that this frees."""
+    freed = 0
+    for path in (answer_npz, beside(answer_npz)):
+        if path.exists():
+            freed = path.stat().st_size
+            path.unlink()
+    return freed
+
+
 def beside(path: Path) -> Path:
     """Return the second name of a file."""
     return path.parent / FOLDER / path.name

@@ -182,15 +182,23 @@ def write_truth(path: str | Path, view: View, gts: np.ndarray) -> None:
 
 
 def write_answers(
-    path: str | Path, view: View, answers: Sequence[np.ndarray], said: Sequence[dict[str, Any]]
+    path: str | Path,
+    view: View,
+    answers: Sequence[np.ndarray | None],
+    said: Sequence[dict[str, Any]],
 ) -> None:
     """Write a submission's answers on a case as one transparent PNG, a row an interaction.
 
-    answers: label maps, one an interaction. said: all that the user had said up to each.
+    answers: label maps, one an interaction, None where it is gone. said: all that the user had said
+    up to each.
     """
     height = view.height
     layer = np.zeros((height * len(answers), view.width), np.uint8)
+    gone = []
     for row, segs in enumerate(answers):
+        if segs is None:
+            gone.append(row)
+            continue
         for plane in view.planes:
             top = row * height
             part = layer[top : top + plane.height, plane.left : plane.left + plane.width]
@@ -201,6 +209,8 @@ def write_answers(
     draw = ImageDraw.Draw(picture)
     for row, words in enumerate(said):
         _draw_said(draw, view, words, row * height)
+    for row in gone:
+        draw.text((4, row * height + 4), "this answer was not kept", fill=OTHER)
     _save_layer(np.asarray(picture), path)
 
 
