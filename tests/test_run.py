@@ -1,6 +1,7 @@
 """Two runs in one folder, and errors told at the end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,18 @@ def test_a_signal_whose_handler_needs_a_lock_of_ours_stops_nobody(monkeypatch: p
         assert handled.wait(timeout=10)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_what_is_spared_while_planning_is_still_asked_and_still_needless():
+    """Snakemake looks for pipes where a job begins, by the name that we know; no rule has any."""
+    from snakemake.jobs import Job
+
+    assert "is_pipe_or_service_input" in Job.prepare.__code__.co_names or any(
+        "is_pipe_or_service_input" in getattr(part, "co_names", ())
+        for part in Job.prepare.__code__.co_consts
+    )
+    rules = Path(__file__).parents[1].glob("workflow/rules/*.smk")
+    assert not [path.name for path in rules if re.search(r"\b(pipe|service)\(", path.read_text())]
 
 
 def test_our_errors_are_one_line_in_the_log_and_others_have_their_trace(tmp_path: Path):
