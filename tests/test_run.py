@@ -72,6 +72,7 @@ def test_our_errors_are_one_line_in_the_log_and_others_have_their_trace(tmp_path
     with pytest.raises(SystemExit) as ended, told(tmp_path / "a.log"):
         raise CaseError("a.nii.gz: empty; draw something")
     assert ended.value.code == CaseError.exit_code
+    (tmp_path / "again.log").write_text((tmp_path / "a.log").read_text())
     with pytest.raises(ZeroDivisionError), told(tmp_path / "b.log"):
         raise ZeroDivisionError("none")
     (tmp_path / "c.log").write_text("error: of an earlier run\n")

@@ -137,15 +137,15 @@ def lock(path: Path) -> None:
 
 
 def errors_since(logs: Path, since: float) -> list[str]:
-    """Return the error line of every log under `logs` that was written after `since`."""
-    found = []
+    """Return the error lines of the logs under `logs` written after `since`, alike ones once."""
+    found: dict[str, None] = {}
     for log in sorted(logs.rglob("*.log")):
         if log.stat().st_mtime >= since:
             with log.open(encoding="utf-8", errors="replace") as file:
                 line = file.readline().rstrip("\n")
             if line.startswith("error: "):
-                found.append(line.removeprefix("error: "))
-    return found
+                found[line.removeprefix("error: ")] = None
+    return list(found)
 
 
 def tell_errors() -> None:

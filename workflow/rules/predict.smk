@@ -84,7 +84,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             values=predict_part(played(_play)[0]),
             code=[code("prompt.py"), code("session.py")],
         message:
-            "{wildcards.submission} plays all interactions on {wildcards.case}"
+            f"{_play}: {{wildcards.submission}} plays all interactions on {{wildcards.case}}"
         script:
             "../scripts/session.py"
 
