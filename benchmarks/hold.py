@@ -7,13 +7,11 @@ interactions and once with twenty-one, one job after the other. A job's time is 
 say, in whole seconds; the containers' time is in the sessions' records. With nothing else at work.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -22,7 +20,10 @@ from segarena.files import read_json
 from segarena.protocol import load
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINES = ROOT / "tests" / "engines"
+sys.path.insert(0, str(ROOT / "tests" / "engines"))
+
+from throw_away_slurm import Slurm, brought_up  # noqa: E402
+
 REFERENCE = ROOT / "tests" / "data" / "reference"
 CASE = "SYN_edges_gaps_0"
 CLICKS = (5, 20)
@@ -30,24 +31,12 @@ CLICKS = (5, 20)
 
 def main() -> None:
     """Print a row a session."""
-    cluster = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path, for unix sockets
-    environment = {
-        **os.environ,
-        "SLURM_CONF": f"{cluster}/slurm.conf",
-        "PATH": f"{cluster}/bin:{os.environ['PATH']}",
-    }
-    with (cluster / "printed.txt").open("w") as printed:
-        subprocess.run([ENGINES / "start-slurm.sh", cluster], stdout=printed, check=True)
-    print("| session | interactions | job s | containers' s | more |\n|---|---|---|---|---|")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            play(Path(folder), environment)
-    finally:
-        subprocess.run([ENGINES / "stop-slurm.sh", cluster], check=False)
-        shutil.rmtree(cluster, ignore_errors=True)
+    with brought_up() as slurm, tempfile.TemporaryDirectory() as folder:
+        print("| session | interactions | job s | containers' s | more |\n|---|---|---|---|---|")
+        play(Path(folder), slurm)
 
 
-def play(work: Path, environment: dict[str, str]) -> None:
+def play(work: Path, slurm: Slurm) -> None:
     """Run both protocols and compare each session's job with its records."""
     for kind in ("images", "truth"):
         (work / kind).mkdir()
@@ -73,32 +62,21 @@ def play(work: Path, environment: dict[str, str]) -> None:
     done = subprocess.run(
         [*command, "--", *tables],
         cwd=ROOT,
-        env=environment,
+        env=slurm.environment,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-    listed = subprocess.run(
-        ["scontrol", "--oneliner", "show", "job"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for line in sorted(listed.stdout.splitlines()):
-        found = re.search(r"Comment=rule_session_clicks.(\d+)_wildcards_(\w+)_" + CASE, line)
+    for job in sorted(slurm.jobs(work), key=lambda job: job.comment):
+        found = re.fullmatch(rf"rule_session_clicks.(\d+)_wildcards_(\w+)_{CASE}", job.comment)
         if found is None:
             continue
-        start, end = (
-            datetime.fromisoformat(re.search(rf" {key}=(\S+)", line)[1])  # type: ignore[index]
-            for key in ("StartTime", "EndTime")
-        )
         clicks, name = found.groups()
         records = work / "results" / "predict" / f"clicks-{clicks}" / name / CASE
         own = sum(read_json(path)["seconds"] for path in records.glob("*.json"))
-        held = (end - start).total_seconds()
+        held = (job.end - job.start).total_seconds()
         print(f"| {name} | {int(clicks) + 1} | {held:.0f} | {own:.1f} | {held - own:.1f} |")
 
 

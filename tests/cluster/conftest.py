@@ -2,73 +2,23 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pytest
+import throw_away_slurm
 from arena import ROOT, Arena, new_arena
 
-ENGINES = ROOT / "tests" / "engines"
 REFERENCE = ROOT / "tests" / "data" / "reference"
 FASTPOLL = Path(__file__).with_name("fastpoll.py")
 RUN_SECONDS = 240
 
 
-@dataclass(frozen=True)
-class Job:
-    """What Slurm's records say of one job."""
-
-    id: str
-    comment: str
-    node: str
-    state: str
-    gpus: bool
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True)
-class Slurm:
-    """A running throw-away cluster."""
-
-    environment: dict[str, str]
-
-    def ask(self, *command: str) -> str:
-        """Run one of Slurm's commands and return what it printed."""
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=True, timeout=30
-        )
-        return done.stdout
-
-    def jobs(self, folder: Path) -> list[Job]:
-        """Return the jobs submitted from `folder`, ended ones too (for MinJobAge seconds)."""
-        found = []
-        for line in self.ask("scontrol", "--oneliner", "show", "job").splitlines():
-            values = dict(part.split("=", 1) for part in line.split() if "=" in part)
-            if values.get("WorkDir") == str(folder):
-                ends = values["StartTime"], values["EndTime"]
-                if "Unknown" in ends:
-                    continue
-                start, end = map(datetime.fromisoformat, ends)
-                found.append(
-                    Job(
-                        values["JobId"],
-                        values["Comment"],
-                        values["NodeList"],
-                        values["JobState"],
-                        "gpu" in values.get("TresPerJob", ""),
-                        start,
-                        end,
-                    )
-                )
-        return found
+class Cluster(throw_away_slurm.Slurm):
+    """A throw-away cluster on which arenas are run."""
 
     def start(self, arena: Arena, *arguments: str) -> subprocess.Popen:
         """Start `snakemake --profile slurm` in the project copy."""
@@ -100,7 +50,7 @@ class Slurm:
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Slurm]:
+def slurm() -> Iterator[Cluster]:
     """A Slurm with two nodes and a fake GPU each, stopped at the end."""
     debian = shutil.which("apt-get") and os.geteuid() == 0
     if not shutil.which("slurmctld") and not debian:
@@ -108,31 +58,8 @@ def slurm() -> Iterator[Slurm]:
         if os.environ.get("SEGARENA_NO_SKIP") == "1":
             pytest.fail(f"nothing may be skipped here, but {reason}")
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path, for unix sockets
-    # A file takes the output: the daemons would keep a pipe open.
-    with (folder / "printed.txt").open("w") as printed:
-        made = subprocess.run(
-            [ENGINES / "start-slurm.sh", folder],
-            env={**os.environ, "PORT": str(_free_port())},
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            timeout=300,
-            check=False,
-        )
-    try:
-        assert made.returncode == 0, (folder / "printed.txt").read_text()
-        path = f"{folder}/bin:{os.environ['PATH']}"
-        yield Slurm({**os.environ, "SLURM_CONF": f"{folder}/slurm.conf", "PATH": path})
-    finally:
-        subprocess.run([ENGINES / "stop-slurm.sh", folder], timeout=120, check=False)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1] % 20000 + 20000
+    with throw_away_slurm.brought_up() as cluster:
+        yield Cluster(cluster.environment)
 
 
 @pytest.fixture(scope="session")

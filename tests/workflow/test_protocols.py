@@ -279,7 +279,8 @@ def test_repetitions_draw_anew_and_their_spread_is_reported(played: Arena):
 def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
     """A box and a click without jitter before scribbles: both plays have the same two answers.
 
-    The submission is called four times: for the box, the click, and the strokes of each play.
+    The submission is called four times: for the box, the click, and the strokes of each play. Then
+    all but the final answers of both are dropped.
     """
     arena = empty_arena
     arena.add_case("one")
@@ -303,6 +304,12 @@ def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
     for column in ("DSC_1", "DSC_2", "NSD_1", "RunningTime_1", "RunningTime_2"):
         assert one[column] == other[column]
     assert set(arena.plan()) == {"all", "answer_pictures", "case_picture", "report"}
+    arena.run("results/predict/short/ada/dropped.json")
+    left = arena.path("predict").rglob("*.npz")
+    assert {str(path.relative_to(arena.path("predict"))) for path in left} == {
+        f"{play}/ada/one/{kept}3.npz" for play in ("short", "short.2") for kept in ("", ".kept/")
+    }
+    assert len((arena.work / "calls").read_text().split()) == 4
 
 
 def test_a_case_a_label_is_cut_from_each_volume(empty_arena: Arena):

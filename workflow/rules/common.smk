@@ -134,10 +134,14 @@ def metric_list(wildcards):
     return protocol_of(wildcards)["metrics"]
 
 
+def plays_of(wildcards):
+    return plays(protocol_of(wildcards))
+
+
 def tables_of(wildcards):
     return expand(
         rules.metrics.output.table,
-        protocol=plays(protocol_of(wildcards)),
+        protocol=plays_of(wildcards),
         submission=players(wildcards.protocol),
     )
 
@@ -350,17 +354,10 @@ def passing_answers(play):
     return [answer.replace("{k}", str(k)) for k in interactions(play)[:-1]]
 
 
-def dropped_answers(wildcards):
-    passing = [
-        path for play in plays(protocol_of(wildcards)) for path in passing_answers(play)
-    ]
-    return expand(passing, submission=wildcards.submission, case=ARENA.cases)
-
-
 def tables_of_submission(wildcards):
     return expand(
         rules.metrics.output.table,
-        protocol=plays(protocol_of(wildcards)),
+        protocol=plays_of(wildcards),
         submission=wildcards.submission,
     )
 

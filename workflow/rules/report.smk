@@ -62,7 +62,9 @@ rule drop:
     conda:
         "../../envs/segarena.yaml"
     params:
-        answers=dropped_answers,
+        plays=plays_of,
+        cases=list(ARENA.cases),
+        interactions=interactions_of,
         code=code("drop.py"),
     message:
         "{wildcards.protocol}: dropping all but the final answers of {wildcards.submission}"

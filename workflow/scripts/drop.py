@@ -7,12 +7,35 @@ from segarena.files import write_json
 from segarena.predict.kept import drop
 
 
-def main(answers: list[str], output: str) -> None:
-    """Remove the answers that are there and write how many and how many bytes went."""
-    freed = [drop(Path(answer)) for answer in answers]
+def main(
+    predicted: Path,
+    output: str,
+    *,
+    submission: str,
+    plays: list[str],
+    cases: list[str],
+    interactions: int,
+) -> None:
+    """Remove all but the last answers and write how many and how many bytes went.
+
+    predicted: the folder results/predict.
+    """
+    freed = [
+        drop(predicted / play / submission / case / f"{k}.npz")
+        for play in plays
+        for case in cases
+        for k in range(1, interactions)
+    ]
     write_json(output, {"answers": sum(size > 0 for size in freed), "bytes": sum(freed)})
 
 
 if "snakemake" in globals():
     with told(snakemake.log[0]):
-        main(snakemake.params.answers, snakemake.output[0])
+        main(
+            Path("results/predict"),
+            snakemake.output[0],
+            submission=snakemake.wildcards.submission,
+            plays=snakemake.params.plays,
+            cases=snakemake.params.cases,
+            interactions=snakemake.params.interactions,
+        )
