@@ -45,7 +45,10 @@ def test_defaults_come_from_the_schema(config: dict):
         ({"sheets": {"cases": "nowhere.tsv"}}, "no file 'nowhere.tsv'"),
         ({"runtime": "podman"}, "base_image: the folders ada run in a container only with one"),
         ({"runtime": "apptainer", "base_image": "gone.sif"}, "base_image: no file 'gone.sif'"),
-        ({"answers": "final", "archive": {"answers": "all"}}, "archive.answers: all cannot be had"),
+        (
+            {"answers": "final", "archive": {"answers": "all"}},
+            "archive.answers: with answers: final",
+        ),
     ],
 )
 def test_a_wrong_key_is_named(config: dict, change: dict, told: str):

@@ -95,7 +95,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     _check_base_image(values["base_image"], values["runtime"], submissions, source)
     archive = defaults["archive"] | values["archive"]
     if values["answers"] == "final" and archive["answers"] == "all":
-        raise ConfigError(f"{source}: archive.answers: all cannot be had with answers: final")
+        raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
     protocols = {}
     for name in values["protocols"]:
         protocol = load(name)
