@@ -58,10 +58,10 @@ def let_scripts_find(source: str) -> None:
 def plan_quickly() -> None:
     """Spare Snakemake two searches that grow with the run.
 
-    For garbage: a plan's objects stay, and looking through them takes a tenth of the time, and a
-    fifth of a dry run's at the end, when the process throws them all away. For pipes: each input of
-    a job is looked for in all jobs before it, which for the job that ends a run takes minutes at
-    ten thousand jobs and days at a million files. No rule here has a pipe.
+    For garbage: a plan's objects stay, and looking through them takes a tenth of the time, and up
+    to a fifth of a dry run's at the end, when the process throws them all away. For pipes: each
+    input of a job is looked for in all jobs before it, which for the job that ends a run takes
+    minutes at ten thousand jobs and hours at a hundred thousand. No rule here has a pipe.
     """
     from snakemake.jobs import Job
 

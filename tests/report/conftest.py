@@ -126,6 +126,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             submission=team,
             cases=list(MODALITIES),
             interactions=6,
+            kept="all",
         )
     script("report").main(
         sorted(map(str, (results / "score" / "cvpr25").glob("*_metrics.csv"))),

@@ -1,9 +1,12 @@
 """`answers: final` leaves the last answer of each case, and all that was made from the others."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from arena import Arena
+
+DRAW = ("--allowed-rules", "answer_pictures", "--", "results/report/short/answers/ada")
 
 
 @pytest.fixture(scope="module", params=["interaction", "session"])
@@ -59,6 +62,26 @@ def test_a_run_with_its_final_answers_is_archived(final: Arena, tmp_path: Path):
     arena.run("archive")
     assert len(list(arena.path("archive").glob("*.zip"))) == 1
     assert contents(arena).items() >= contents(final).items()
+
+
+def test_pictures_are_drawn_anew_without_the_answers_that_are_gone(final: Arena, tmp_path: Path):
+    """No container is asked; but the last answer must be there."""
+    arena = final.copy(tmp_path)
+    pictures = arena.path("report/short/answers/ada")
+    shutil.rmtree(pictures)
+    assert not {"session_short", "prompt", "predict"} & set(arena.plan())
+    arena.run(*DRAW)
+    assert len(list(pictures.glob("*.png"))) == 2
+    shutil.rmtree(pictures)
+    arena.path("predict/short/ada/one/2.npz").unlink()
+    arena.run(*DRAW, expect=1)
+
+
+def test_pictures_miss_an_answer_where_all_are_kept(arena: Arena):
+    """It is not drawn as one that was dropped."""
+    shutil.rmtree(arena.path("report/short/answers/ada"))
+    arena.path("predict/short/ada/one/1.npz").unlink()
+    arena.run(*DRAW, expect=1)
 
 
 def contents(arena: Arena) -> dict[str, bytes]:

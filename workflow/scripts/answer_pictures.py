@@ -18,8 +18,13 @@ def main(
     submission: str,
     cases: list[str],
     interactions: int,
+    kept: str,
 ) -> None:
-    """Write a layer a case under `output`. results: the folder that holds prepare/ and the rest."""
+    """Write a layer a case under `output`.
+
+    results: the folder that holds prepare/ and the rest. kept: which answers the config keeps; with
+    `final` all but the last may be gone.
+    """
     numbers = range(1, interactions + 1)
     for case in cases:
         prepared = results / "prepare" / case
@@ -31,14 +36,16 @@ def main(
         write_answers(
             output / f"{case}.png",
             view,
-            [_answer(answers / f"{k}.npz") for k in numbers],
+            [
+                _answer(answers / f"{k}.npz", may_be_gone=kept == "final" and k < interactions)
+                for k in numbers
+            ],
             [read_json(said / f"{k}.json") for k in numbers],
         )
 
 
-def _answer(path: Path) -> np.ndarray | None:
-    """Return an answer, or None where `answers: final` has dropped it."""
-    return read_answer(path) if path.exists() else None
+def _answer(path: Path, *, may_be_gone: bool) -> np.ndarray | None:
+    return None if may_be_gone and not path.exists() else read_answer(path)
 
 
 if "snakemake" in globals():
@@ -50,4 +57,5 @@ if "snakemake" in globals():
             submission=snakemake.wildcards.submission,
             cases=snakemake.params.cases,
             interactions=snakemake.params.interactions,
+            kept=snakemake.config.get("answers", "all"),
         )
