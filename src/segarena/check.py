@@ -137,7 +137,6 @@ def add_parser(subparsers: Any) -> None:
     """Add `check` to the sub-commands of `segarena`."""
     parser = subparsers.add_parser(
         "check",
-        help="try a submission before it is submitted",
         description="Play a whole protocol against a submission on small bundled cases, with the "
         "limits and the isolation of the benchmark. Exit code 0 only when it would run.",
     )

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 
 from segarena.errors import SegArenaError
 
-# In the order of use; only the module of the command that is given is imported.
+# In the order of use: the module that does a command's work, imported only when it is given, since
+# some take seconds to load; and what `segarena --help` says of it.
 COMMANDS = {
-    "check": "segarena.check",
-    "status": "segarena.status",
-    "score": "segarena.score.command",
-    "rank": "segarena.rank.command",
-    "verify": "segarena.archive.command",
-    "export": "segarena.archive.command",
-    "diff": "segarena.archive.command",
-    "rerun": "segarena.archive.command",
+    "check": ("segarena.check", "try a submission before it is submitted"),
+    "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
+    "score": ("segarena.score.command", "measure a label map against the truth"),
+    "rank": ("segarena.rank.command", "rank a table of scores"),
+    "verify": ("segarena.archive.command", "check an archive"),
+    "export": ("segarena.archive.command", "write an answer as NIfTI"),
+    "diff": ("segarena.archive.command", "compare two runs"),
+    "rerun": ("segarena.archive.command", "play an archived run again"),
 }
 
 
@@ -27,11 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="segarena", description="A benchmark for interactive medical image segmentation."
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    wanted = (
-        [COMMANDS[words[0]]] if words and words[0] in COMMANDS else dict.fromkeys(COMMANDS.values())
-    )
-    for module in wanted:
+    if words and words[0] in COMMANDS:
+        module, _ = COMMANDS[words[0]]
         importlib.import_module(module).add_parser(subparsers)
+    else:
+        for name, (_, does) in COMMANDS.items():
+            subparsers.add_parser(name, help=does)
     given = parser.parse_args(words)
     try:
         return given.run(given)

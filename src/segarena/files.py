@@ -5,9 +5,12 @@ disk never leaves half a file that a later run takes for a whole one.
 """
 
 import contextlib
+import functools
+import itertools
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
@@ -15,7 +18,7 @@ from typing import Any
 
 from segarena.errors import EngineError
 
-_remembering = Lock()
+_FEW_LINES = 1000
 
 
 @contextlib.contextmanager
@@ -61,26 +64,89 @@ def _not_whole(path: str | Path) -> EngineError:
 
 
 def remembered(path: str | Path, cache: str | Path, make: Callable[[Path], Any]) -> Any:
-    """Return `make(path)`, a JSON value; made again only when the file's size or time changed.
+    """Return `make(path)`, a JSON value; made again only when the file is another.
 
-    cache: a JSON file; one that cannot be read is made anew. Several threads may ask at a time.
+    The file is known by its size, time and inode. cache: a file with a line per value. A process
+    reads each line once and adds one for each value that it makes, so n files cost n steps. Several
+    threads and processes may use it at a time; a line that is damaged is made again.
     """
-    path, cache = Path(path), Path(cache)
+    path = Path(path)
     stat = path.stat()
-    mark = [stat.st_size, stat.st_mtime_ns]
-    entry = _known(cache).get(str(path.resolve()))
+    name, mark = str(path.resolve()), [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    memory = _memory(Path(cache).resolve())
+    entry = memory.entries().get(name)
     if entry is None or entry["mark"] != mark:
         entry = {"mark": mark, "value": make(path)}
-        with _remembering:
-            write_json(cache, {**_known(cache), str(path.resolve()): entry})
+        memory.add(name, entry)
     return entry["value"]
 
 
-def _known(cache: Path) -> dict[str, Any]:
-    try:
-        return read_json(cache)
-    except (OSError, EngineError):
-        return {}
+class _Memory:
+    """The entries of a cache file, read on where it has grown; a name's last line counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen = (0, 0, 0)  # inode, size and time of the file as it was read
+        self._offset = self._lines = 0
+        self._entries: dict[str, Any] = {}
+
+    def entries(self) -> dict[str, Any]:
+        """Return all entries by name, with what other processes have added."""
+        with self._lock:
+            try:
+                stat = self._path.stat()
+            except FileNotFoundError:
+                self._forget()
+                return self._entries
+            seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if seen != self._seen:
+                if seen[0] != self._seen[0] or seen[1] <= self._seen[1]:
+                    self._forget()  # another file, or changed otherwise than by adding
+                self._read_on()
+                self._seen = seen
+            return self._entries
+
+    def _read_on(self) -> None:
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            added = file.read()
+        added = added[: added.rfind(b"\n") + 1]  # the rest is still being written
+        self._offset += len(added)
+        for line in filter(None, added.split(b"\n")):
+            self._lines += 1
+            digest, _, text = line.partition(b" ")
+            if digest == _line_digest(text):
+                name, entry = json.loads(text)
+                self._entries[name] = entry
+
+    def add(self, name: str, entry: dict[str, Any]) -> None:
+        """Add an entry, here and in the file."""
+        with self._lock:
+            self._entries[name] = entry
+            if self._lines > 2 * len(self._entries) + _FEW_LINES:
+                with whole(self._path) as aside:  # most of its lines count no more
+                    aside.write_bytes(b"".join(itertools.starmap(_line, self._entries.items())))
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab", buffering=0) as file:
+                file.write(_line(name, entry))  # in one call: lines of two processes do not mix
+
+
+_memory = functools.cache(_Memory)
+
+
+def _line(name: str, entry: dict[str, Any]) -> bytes:
+    """Return an entry's line; it begins with an end of line, as the one before may be cut short."""
+    text = json.dumps([name, entry]).encode()
+    return b"\n%b %b\n" % (_line_digest(text), text)
+
+
+def _line_digest(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
 
 
 def _json_text(value: Any) -> str:

@@ -43,7 +43,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add `segarena status` to a command line; the parsed arguments carry the function to run."""
     parser = subparsers.add_parser(
         "status",
-        help="how far a run is: cases and teams done, failing teams, the estimated end",
         description="Say how far a run is, from its files alone; also while it runs elsewhere.",
     )
     parser.add_argument(

@@ -12,7 +12,6 @@ def add_parser(subparsers: Any) -> None:
     """Add the sub-commands that work on archives and finished runs."""
     verify = subparsers.add_parser(
         "verify",
-        help="check an archive",
         description="Check an archive's checksums, schemas and inner agreement; with the truth, "
         "make every score and prompt anew and compare exactly. Ends with 0 only if all holds.",
     )
@@ -23,7 +22,6 @@ def add_parser(subparsers: Any) -> None:
     verify.set_defaults(run=run_verify)
     export = subparsers.add_parser(
         "export",
-        help="write an answer as NIfTI",
         description="Write an answer as NIfTI in the grid, affine and label ids of its case.",
     )
     export.add_argument("submission", metavar="TEAM")
@@ -35,7 +33,6 @@ def add_parser(subparsers: Any) -> None:
     export.set_defaults(run=run_export)
     diff = subparsers.add_parser(
         "diff",
-        help="compare two runs",
         description="Say which numbers differ between two runs, and why. Ends with 1 if any does.",
     )
     for name in ("A", "B"):
@@ -45,7 +42,6 @@ def add_parser(subparsers: Any) -> None:
     diff.set_defaults(run=run_diff)
     rerun = subparsers.add_parser(
         "rerun",
-        help="play an archived run again",
         description="Play an archived run again and say which prompts, answers and scores differ "
         "from the archived ones. Ends with 0 only if none does.",
     )

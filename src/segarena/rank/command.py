@@ -19,7 +19,6 @@ def add_parser(subparsers: Any) -> None:
     """Add `rank` to the sub-commands of `segarena`."""
     parser = subparsers.add_parser(
         "rank",
-        help="rank a table of scores",
         description="Rank the algorithms of a CSV with the columns task, algorithm, case, value: "
         "score and rank by every scheme, stability, significance and figures.",
     )

@@ -11,7 +11,6 @@ def add_parser(subparsers: Any) -> None:
     """Add `score` to the sub-commands of `segarena`."""
     parser = subparsers.add_parser(
         "score",
-        help="measure a label map against the truth",
         description="Measure a NIfTI label map against another, label by label (docs/metrics.md).",
     )
     parser.add_argument("truth", type=Path, metavar="TRUTH")
