@@ -12,7 +12,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of three modules: the script uses one, which uses another inside a function."""
     folder = tmp_path / "segarena"
     (folder / "score").mkdir(parents=True)
-    (folder / "score" / "table.py").write_text("def f():\n    from segarena import deep\n")
+    (folder / "score" / "table.py").write_text(
+        "def f():\n    from segarena import deep\n    return deep.X\n"
+    )
     (folder / "deep.py").write_text("X = 1\n")
     (folder / "other.py").write_text("Y = 1\n")
     (tmp_path / "script.py").write_text("from segarena.score.table import f\n")
@@ -21,7 +23,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _digest(package: Path) -> str:
-    provenance._read.cache_clear()
+    provenance._module.cache_clear()
     return provenance.code_digest(str(package.parent / "script.py"))
 
 
@@ -55,3 +57,51 @@ def test_a_folders_digest_is_its_content(tmp_path: Path):
     assert provenance.folder_digest(tmp_path) == before
     (tmp_path / "predict.sh").write_text("false\n")
     assert provenance.folder_digest(tmp_path) != before
+
+
+def test_a_definition_that_the_script_cannot_reach_does_not_count(package: Path):
+    """A new function beside a used one, in the same module, changes nothing."""
+    table = package / "score" / "table.py"
+    before = _digest(package)
+    table.write_text(table.read_text() + "\ndef g():\n    return 1\n")
+    assert _digest(package) == before
+
+
+def test_what_a_used_function_calls_counts(package: Path):
+    """Through the same module, another one, an alias of it, and a name passed on."""
+    (package / "score" / "table.py").write_text(
+        "from segarena import deep as d\nfrom segarena.other import Y\n"
+        "def f():\n    return g() + d.X + Y\ndef g():\n    return 1\n"
+    )
+    (package / "deep.py").write_text("from segarena.far import Z as X\nUNUSED = 1\n")
+    (package / "far.py").write_text("Z = 1\n")
+    digests = [_digest(package)]
+    for name, old, new in (
+        ("score/table.py", "return 1", "return 2"),
+        ("other.py", "Y = 1", "Y = 2"),
+        ("far.py", "Z = 1", "Z = 2"),
+    ):
+        path = package / name
+        path.write_text(path.read_text().replace(old, new))
+        digests.append(_digest(package))
+    assert len(set(digests)) == 4
+    (package / "deep.py").write_text("from segarena.far import Z as X\nUNUSED = 2\n")
+    assert _digest(package) == digests[-1]
+
+
+def test_a_statement_that_defines_nothing_counts(package: Path):
+    """It may register or change what is defined beside it."""
+    table = package / "score" / "table.py"
+    before = _digest(package)
+    table.write_text(table.read_text() + "\nprint(f)\n")
+    assert _digest(package) != before
+
+
+def test_the_words_of_an_error_do_not_count(package: Path):
+    """What is raised does, what it says does not."""
+    table = package / "score" / "table.py"
+    digests = []
+    for raised in ("ValueError('a')", "ValueError('b')", "KeyError('b')"):
+        table.write_text(f"def f():\n    raise {raised}\n")
+        digests.append(_digest(package))
+    assert digests[0] == digests[1] != digests[2]

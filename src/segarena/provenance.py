@@ -1,38 +1,49 @@
-"""What a result was made by: the digest of the code behind a script, and of what goes in.
+"""Provenance: digests of the code and of the files behind a result.
 
-Snakemake notices a changed script but not a changed module that the script imports. Every rule
-therefore passes `code_digest(script)` as a param: it changes when any package module that the
-script really uses changes. Comments, docstrings and formatting do not count: nobody wants to spend
-a thousand GPU-hours on a comment.
+Snakemake notices a changed script but not a changed function that the script calls. Every rule
+therefore passes `code_digest(script)` as a param. It covers the script and, of each segarena module
+behind it, the top-level definitions that the script can reach, however deep: a changed metric is no
+reason to make prompts again because both use a module. Comments, docstrings, formatting and the
+words of raised errors do not count: nobody wants to spend a thousand GPU-hours on a comment.
 """
 
 import ast
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
 
+Definition = tuple[Path, str]
+"""A module's file and the name of a definition in it; an empty name is the whole module."""
+
 
 def code_digest(script: str | Path) -> str:
-    """Return a short digest of a script and of every segarena module behind it, however deep.
+    """Return a short digest of a script and of all segarena definitions that it can reach.
 
-    Imports inside functions count: they are how modules put off what is slow to load.
+    Imports inside functions count: they put off what is slow to load.
     """
-    seen: dict[Path, str] = {}
-    waiting = [Path(script)]
+    used: dict[Path, set[int]] = defaultdict(set)
+    seen: set[Definition] = set()
+    waiting: list[Definition] = [(Path(script).resolve(), "")]
     while waiting:
-        path = waiting.pop()
-        if path in seen:
+        path, name = waiting.pop()
+        if (path, name) in seen:
             continue
-        seen[path], imported = _read(path)
-        waiting += imported
+        seen.add((path, name))
+        module = _module(path)
+        for number in module.statements_of(name) - used[path]:
+            used[path].add(number)
+            waiting += module.statements[number].uses
     digest = hashlib.sha256()
-    for name, text in sorted((path.name, text) for path, text in seen.items()):
-        digest.update(f"{name}\0{text}\0".encode())
+    for name, path in sorted((path.name, path) for path in used):
+        texts = (_module(path).statements[number].text for number in sorted(used[path]))
+        digest.update("\0".join([name, *texts, ""]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -59,42 +70,116 @@ def folder_digest(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
+class _Statement:
+    """A top-level statement, and what it refers to."""
+
+    def __init__(self, node: ast.stmt | None, uses: Iterable[Definition]) -> None:
+        self._node, self.uses = node, tuple(uses)
+
+    @functools.cached_property
+    def text(self) -> str:
+        """Its code without what does not count."""
+        return "" if self._node is None else ast.unparse(self._node)
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module cut into its top-level statements.
+
+    defined: the numbers of the statements that define a name. always: those that define none, such
+    as a call; they belong to every name, since they may register or change it.
+    """
+
+    statements: list[_Statement]
+    defined: dict[str, set[int]]
+    always: frozenset[int]
+
+    def statements_of(self, name: str) -> set[int]:
+        """Return the numbers of the statements behind a name; of all where it is not known."""
+        known = self.defined.get(name)
+        return set(range(len(self.statements))) if known is None else known | self.always
+
+
 @functools.cache
-def _read(path: Path) -> tuple[str, list[Path]]:
-    """Return a module's code without what does not count, and the modules that it imports."""
+def _module(path: Path) -> _Module:
     tree = ast.parse(path.read_bytes())
-    imported = _imported(tree)
-    return _normalised(tree), imported
+    _leave_out(tree)
+    imported = _imported(ast.walk(tree))
+    bodies = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    defined: dict[str, set[int]] = defaultdict(set)
+    always = set()
+    for number, node in enumerate(bodies):
+        names = set(_defined(node))
+        for name in names:
+            defined[name].add(number)
+        if not names:
+            always.add(number)
+    statements = [_Statement(node, _uses(node, path, set(defined), imported)) for node in bodies]
+    for name in imported.keys() - defined.keys():  # for a module that takes the name from here
+        defined[name].add(len(statements))
+        statements.append(_Statement(None, sorted(imported[name])))
+    return _Module(statements, dict(defined), frozenset(always))
 
 
-def _normalised(tree: ast.Module) -> str:
-    for node in _statements(tree):
+def _leave_out(tree: ast.Module) -> None:
+    """Take docstrings and the words of raised errors out of a module."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
 
 
-def _statements(tree: ast.Module) -> Iterator[Any]:
-    """Yield a module and its statements, however deep; not what they are made of."""
-    waiting: list[Any] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-            waiting += getattr(node, block, ())
+def _defined(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a top-level statement binds, also inside an `if`, `try` or `with`."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+        return
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+            yield inner.name
 
 
-def _imported(tree: ast.Module) -> list[Path]:
-    names: set[str] = set()
-    for node in _statements(tree):
+def _uses(
+    node: ast.stmt, path: Path, own: set[str], imported: dict[str, set[Definition]]
+) -> set[Definition]:
+    """Return the definitions that a statement may refer to, of its own module and of others."""
+    nodes = list(ast.walk(node))
+    attributes = {
+        inner.value: inner.attr
+        for inner in nodes
+        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name)
+    }
+    found: set[Definition] = set()
+    for inner in nodes:
+        if isinstance(inner, ast.Name):
+            if inner.id in own:
+                found.add((path, inner.id))
+            for target, name in imported.get(inner.id, ()):
+                found.add((target, name or attributes.get(inner, "")))
+    return found
+
+
+def _imported(nodes: Iterable[ast.AST]) -> dict[str, set[Definition]]:
+    """Return what of the package each imported name stands for, wherever it is imported."""
+    found: dict[str, set[Definition]] = defaultdict(set)
+    for node in nodes:
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            for alias in node.names:
+                if target := _module_file(alias.name):
+                    found[alias.asname or alias.name.partition(".")[0]].add((target, ""))
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return [path for name in names if (path := _module_file(name))]
+            for alias in node.names:
+                name = alias.asname or alias.name
+                if target := _module_file(f"{node.module}.{alias.name}"):
+                    found[name].add((target, ""))
+                elif target := _module_file(node.module):
+                    found[name].add((target, alias.name))
+    return dict(found)
 
 
 def _module_file(name: str) -> Path | None:
