@@ -374,4 +374,4 @@ def test_a_damaged_cache_of_digests_is_made_anew(tmp_path: Path) -> None:
     cache.write_text('{"half')
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert digest(source, cache) == expected
-    assert read_json(cache)[str(source)]["value"] == expected
+    assert expected in cache.read_text()
