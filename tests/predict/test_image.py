@@ -18,7 +18,6 @@ from docker_archive import write_docker_archive
 
 from segarena.config import find_submissions
 from segarena.errors import ConfigError, EngineError, SubmissionError
-from segarena.files import read_json
 from segarena.predict import image as image_module
 from segarena.predict import runners
 from segarena.predict.image import digest, image_of_archive
