@@ -2,12 +2,17 @@
 
 What costs seconds (base images, archives) is kept in one folder on disk and made once:
 $SEGARENA_TEST_CACHE, by default segarena-test-cache in the temporary folder. A test that needs
-what this machine lacks is skipped with the reason; with SEGARENA_NO_SKIP=1, as .ci/run sets it, it
-fails.
+what this machine lacks is skipped with the reason. With SEGARENA_NO_SKIP=1 it fails.
+
+SEGARENA_TEST_ENGINES=none hides every engine, cluster and browser of this machine from the suite,
+as if there was none. SEGARENA_NO_SKIP=1 then lets the tests that need them be skipped, and no
+others.
 """
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -34,47 +39,124 @@ ENGINES = Path(__file__).parent / "engines"
 sys.path.insert(0, str(ENGINES))  # so that any test can import docker_archive
 
 
+# A test is marked with what it needs, by the fixtures it asks for and by its folder.
+MARKERS = {
+    "engine": {"docker_host", "runtime", "base_image", "submission_archive", "loaded"},
+    "workflow": {"archived_run", "slurm"},
+    "cluster": {"slurm"},
+    "browser": {"chromium"},
+}
+WORKFLOW_FOLDER = Path(__file__).parent / "workflow"
+
+# What not every machine has.
+OUTSIDE = ("engine", "cluster", "browser")
+PROGRAMS = (
+    *("docker", "dockerd", "podman", "apptainer", "singularity"),
+    *("sbatch", "squeue", "slurmctld", "slurmd"),
+    *("chromium", "chromium-browser", "google-chrome"),
+)
+HIDDEN = os.environ.get("SEGARENA_TEST_ENGINES") == "none"
+NO_SKIP = os.environ.get("SEGARENA_NO_SKIP") == "1"
+USERS_HOST = os.environ.get("DOCKER_HOST")
+NO_HOST = "unix:///nonexistent/docker.sock"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the engines' programs off the PATH where they are to be hidden."""
+    if HIDDEN and not hasattr(config, "workerinput"):  # a worker inherits the PATH
+        folders = os.environ["PATH"].split(os.pathsep)
+        os.environ["PATH"] = os.pathsep.join(_without_programs(folder) for folder in folders)
+
+
+def _without_programs(folder: str) -> str:
+    """Return the folder, or a folder of links to all of it but the programs to be hidden."""
+    if not any(Path(folder, name).exists() for name in PROGRAMS):
+        return folder
+    links = Path(tempfile.mkdtemp(prefix="segarena-path-"))
+    atexit.register(shutil.rmtree, links, ignore_errors=True)
+    for program in Path(folder).iterdir():
+        if program.name not in PROGRAMS:
+            (links / program.name).symlink_to(program)
+    return str(links)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with what it needs."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        for marker, fixtures in MARKERS.items():
+            if not fixtures.isdisjoint(item.fixturenames):
+                item.add_marker(marker)
+        if WORKFLOW_FOLDER in item.path.parents:
+            item.add_marker("workflow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let only tests that are marked with `engine` find one, so that no other comes to need it."""
+    marked = item.get_closest_marker("engine")
+    os.environ["DOCKER_HOST"] = (marked and _answering_host()) or NO_HOST
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let the run fail where nothing may be skipped and something was."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("SEGARENA_NO_SKIP") == "1" and reporter and reporter.stats.get("skipped"):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if NO_SKIP and reporter:
+        skipped = reporter.stats.get("skipped", [])
+        wrong = [report.nodeid for report in skipped if not _may_be_skipped(report)]
+        if wrong:
+            reporter.write_line(f"these may not be skipped here: {', '.join(wrong)}", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _may_be_skipped(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    return HIDDEN and not set(OUTSIDE).isdisjoint(getattr(report, "keywords", ()))
 
 
 def missing(reason: str) -> None:
     """Skip the test, or fail it where nothing may be skipped."""
-    if os.environ.get("SEGARENA_NO_SKIP") == "1":
+    if NO_SKIP and not HIDDEN:
         pytest.fail(f"nothing may be skipped here, but {reason}")
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def docker_host() -> str:
-    """DOCKER_HOST of an engine that answers: the user's, the usual one, or start-docker.sh's."""
+@pytest.fixture(scope="session", name="missing")
+def _missing() -> Callable[[str], None]:
+    """Return `missing`, as a fixture because test modules do not import each other."""
+    return missing
+
+
+@functools.cache
+def _answering_host() -> str | None:
+    """Return the address of an engine: the user's, the usual one, or start-docker.sh's."""
     import docker
 
     private = os.environ.get("SEGARENA_DOCKER_DIR", f"{tempfile.gettempdir()}/segarena-docker")
     usual = ("unix:///var/run/docker.sock", f"unix://{private}/docker.sock")
-    for host in filter(None, (os.environ.get("DOCKER_HOST"), *usual)):
+    for host in filter(None, () if HIDDEN else (USERS_HOST, *usual)):
         with contextlib.suppress(docker.errors.DockerException):
             client = docker.DockerClient(base_url=host, timeout=10)
             with contextlib.closing(client):
                 client.ping()
             return host
-    missing("no Docker engine answers (tests/engines/start-docker.sh starts one)")
-    raise AssertionError
+    return None
 
 
 @pytest.fixture(scope="session")
-def engine(docker_host: str) -> Iterator[str]:
+def docker_host() -> str:
+    """DOCKER_HOST of an engine that answers; a test with this fixture has it in its environment."""
+    host = _answering_host()
+    if host is None:
+        missing("no Docker engine answers (tests/engines/start-docker.sh starts one)")
+        raise AssertionError
+    return host
+
+
+@pytest.fixture(scope="session")
+def engine(docker_host: str) -> str:
     """The engine, as the package finds it."""
-    before = os.environ.get("DOCKER_HOST")
-    os.environ["DOCKER_HOST"] = docker_host
-    yield docker_host
-    if before is None:
-        del os.environ["DOCKER_HOST"]
-    else:
-        os.environ["DOCKER_HOST"] = before
+    return docker_host
 
 
 @pytest.fixture

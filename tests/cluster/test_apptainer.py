@@ -1,6 +1,5 @@
 """What only Apptainer needs; tests/predict/test_hostile.py has the misdeeds with every engine."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,14 +41,14 @@ class Played:
 
 @pytest.fixture
 def play(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submission_archive: Callable[..., Path]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    submission_archive: Callable[..., Path],
+    missing: Callable[[str], None],
 ) -> Callable[..., Played]:
     """A factory: play("echo hi") runs that predict.sh in Apptainer on a small case, once."""
     if not shutil.which("apptainer"):
-        reason = "there is no Apptainer (tests/engines/install-apptainer.sh installs one)"
-        if os.environ.get("SEGARENA_NO_SKIP") == "1":
-            pytest.fail(f"nothing may be skipped here, but {reason}")
-        pytest.skip(reason)
+        missing("there is no Apptainer (tests/engines/install-apptainer.sh installs one)")
     monkeypatch.chdir(tmp_path)
 
     def once(predict_sh: str, **limits: Any) -> Played:

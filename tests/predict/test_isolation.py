@@ -266,23 +266,25 @@ def test_a_container_that_is_removed_from_outside_costs_no_points(
     assert not (table.folder / "2.json").exists()
 
 
-def test_a_killed_runs_containers_are_removed_and_no_others(loaded: Any, tmp_path: Path) -> None:
+def test_a_killed_runs_containers_are_removed_and_no_others(
+    engine: str, loaded: Any, tmp_path: Path
+) -> None:
     """Only containers labelled with this run's folder are removed."""
-    engine = DockerRunner().engine
+    client = DockerRunner().engine
     labels = {"mine": {LABEL: str(tmp_path)}, "other run": {LABEL: "/elsewhere"}, "other": {}}
     ids = {}
     for name, label in labels.items():
-        made = engine.create_container(loaded("tiny"), ["sleep", "1000"], labels=label)
+        made = client.create_container(loaded("tiny"), ["sleep", "1000"], labels=label)
         ids[name] = made["Id"]
-        engine.start(made["Id"])
+        client.start(made["Id"])
     try:
         assert remove_left_overs(tmp_path) == 1
-        running = {container["Id"] for container in engine.containers()}
+        running = {container["Id"] for container in client.containers()}
         assert ids["mine"] not in running
         assert {ids["other run"], ids["other"]} <= running
     finally:
         for name in ("other run", "other"):
-            engine.remove_container(ids[name], force=True)
+            client.remove_container(ids[name], force=True)
 
 
 @pytest.mark.parametrize("runtime", ["podman"], indirect=True)
@@ -356,12 +358,12 @@ def test_a_folder_without_a_base_image_is_the_configs_error(engine: str, tmp_pat
 
 
 def test_a_caller_who_is_not_root_reads_and_removes_what_roots_container_wrote(
-    loaded: Any,
+    engine: str, loaded: Any
 ) -> None:
     """An answer of mode 600 is read through the engine; root's folders do not stay."""
     if os.geteuid() != 0:
         pytest.skip("this test changes to another user, which needs root")
-    socket = os.environ["DOCKER_HOST"].removeprefix("unix://")
+    socket = engine.removeprefix("unix://")
     group = Path(socket).stat().st_gid
     place = Path(tempfile.mkdtemp())  # not tmp_path, which other users cannot enter
     for name in ("team", "inputs", "outputs"):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -144,9 +145,10 @@ def page_file(run_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> str:
+def chromium(missing: Callable[[str], None]) -> str:
     """The path of a Chromium; skips where there is none."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
-    pytest.skip("no chromium; Debian: apt-get install chromium")
+    missing("no chromium; Debian: apt-get install chromium")
+    raise AssertionError
