@@ -7,24 +7,33 @@ Boxes and clicks travel to submissions as object arrays, that is as pickles, bec
 evaluation defined them so. Written by numpy 2 in its usual way they cannot be read in containers
 with numpy before 1.26 (`No module named 'numpy._core'`). `object_array_bytes` therefore writes
 pickle protocol 2 with the module names that every numpy knows, and only plain Python ints, strings,
-lists and dicts inside. `_read_objects` reads such arrays back without running anything: its
-unpickler knows the few names that numpy needs to rebuild an array, and refuses every other.
+lists and dicts inside. `_read_objects` reads such arrays back without unpickling them
+(segarena.plain_pickle). Of every member the header is read first, by itself: it must promise
+exactly as many bytes as the member has before anything is unpacked or allocated.
 """
 
+import contextlib
 import io
+import lzma
+import math
 import pickle
+import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from segarena.errors import CaseError
 from segarena.files import whole
+from segarena.plain_pickle import plain_value
+from segarena.untrusted import CarefulFile, printable
 
 Box = dict[str, int]
 
@@ -38,7 +47,20 @@ BOX_KEYS = (
     "z_mid_y_max",
 )
 
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+UNREADABLE: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, MemoryError, RuntimeError, ArithmeticError, SyntaxError),
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),
+)
+"""What reading a file that is damaged, or made to do harm, may raise: zipfile, numpy and ours."""
+
+PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""How numpy packs members; other packings can ask for gigabytes of memory."""
+
+_LARGEST_HEADER_BYTES = 10_000
+_LARGEST_PICKLE_BYTES = 4 << 20
+_LARGEST_READ_BYTES = 16 << 20
+_LARGEST_INDEX = 2**31
 
 
 @dataclass(frozen=True)
@@ -134,7 +156,10 @@ def read_image(path: str | Path) -> Image:
 
 
 def read_boxes(path: str | Path) -> list[Box] | None:
-    """Return the boxes of an image file, or None where the case has none; the image is not read."""
+    """Return the boxes of an image file, or None where the case has none; the image is not read.
+
+    Raises CaseError with the file and the reason.
+    """
     with _opened(path) as archive:
         if "boxes.npy" not in archive.namelist():
             return None
@@ -174,13 +199,18 @@ def read_truth(path: str | Path) -> Truth:
         affine = _read_optional(archive, "affine", path)
         header = _read_optional(archive, "nifti_header", path)
         place = _read_optional(archive, "place", path)
-    return Truth(
-        gts,
-        None if ids is None else {int(label): int(original) for label, original in ids},
-        affine,
-        None if header is None else header.tobytes(),
-        None if place is None else _place(place.tolist()),
-    )
+    try:
+        return Truth(
+            gts,
+            None if ids is None else {int(label): int(original) for label, original in ids},
+            None if affine is None else affine.reshape(4, 4),
+            None if header is None else header.tobytes(),
+            None if place is None else _place(place.tolist()),
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CaseError(
+            f"{path}: label_ids, affine or place is not as it should be ({printable(error)})"
+        ) from error
 
 
 def write_answer(path: str | Path, segs: np.ndarray) -> None:
@@ -229,23 +259,81 @@ def append_arrays(
         archive.writestr(member, npy_bytes(array), compresslevel=level)
 
 
-def _opened(path: str | Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
-        return zipfile.ZipFile(path)
-    except _UNREADABLE as error:
-        raise CaseError(f"{path}: not a readable .npz file ({error})") from error
+        file = CarefulFile(path, _LARGEST_READ_BYTES)
+    except OSError as error:
+        raise CaseError(f"{path}: cannot be opened ({printable(error)})") from error
+    with file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except UNREADABLE as error:
+            raise CaseError(f"{path}: not a readable .npz file ({_why(error)})") from error
+        with archive:
+            yield archive
+
+
+def npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and dtype from the start of an .npy file, of which little is read.
+
+    Raises ValueError where it is broken or declares what is no array.
+    """
+    version, size_bytes = npy.read_magic(member), 2
+    if version != (1, 0):
+        size_bytes = 4
+    size = member.read(size_bytes)
+    if len(size) < size_bytes or int.from_bytes(size, "little") > _LARGEST_HEADER_BYTES:
+        raise ValueError("the .npy header is broken")
+    start = io.BytesIO(size + member.read(int.from_bytes(size, "little")))
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's hints to whoever wrote the file
+            shape, _, dtype = read(start)
+    except Exception as error:  # numpy parses it as Python; whatever comes of that is the header's
+        raise ValueError("the .npy header is broken") from error
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError("the .npy header declares a shape that is none")
+    return shape, dtype
 
 
 def _read_array(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndarray:
+    """Return an array of numbers, once its header promises what its member holds."""
     try:
-        with archive.open(f"{key}.npy") as member:
-            return npy.read_array(member, allow_pickle=False)
-    except _UNREADABLE as error:
-        raise CaseError(f"{path}: key {key!r} cannot be read ({error})") from error
+        info = _member(archive, key)
+        with archive.open(info) as member:
+            shape, dtype = npy_header(member)
+            promised = member.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "biuf":
+            raise ValueError(f"it holds {dtype.name}, expected numbers")
+        if info.file_size != promised:
+            raise ValueError(f"it has {info.file_size:,} bytes, its header promises {promised:,}")
+        with archive.open(info) as member:
+            array = npy.read_array(member, allow_pickle=False)
+            member.read(1)  # the end of the member is where its checksum is compared
+        return array
+    except UNREADABLE as error:
+        raise CaseError(f"{path}: key {key!r} cannot be read ({_why(error)})") from error
+
+
+def _member(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
+    if archive.namelist().count(f"{key}.npy") > 1:
+        raise ValueError("it is there more than once")
+    info = archive.getinfo(f"{key}.npy")
+    if info.compress_type not in PACKINGS:
+        raise ValueError("it is packed in a way that np.savez does not use")
+    return info
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "it declares more than the memory holds"
+    return printable(error) or type(error).__name__
 
 
 def _place(numbers: list[int]) -> Place:
-    depth, height, width, axis, index = numbers
+    depth, height, width, axis, index = (int(number) for number in numbers)
     return Place((depth, height, width), axis, index)
 
 
@@ -254,41 +342,28 @@ def _read_optional(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.n
 
 
 def _read_objects(archive: zipfile.ZipFile, key: str, path: str | Path) -> list[Any]:
+    """Return the plain values of an object array."""
     try:
-        with archive.open(f"{key}.npy") as member:
-            version = npy.read_magic(member)
-            read_header = (
-                npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            )
-            _, _, dtype = read_header(member)
-            if not dtype.hasobject:
-                raise ValueError("not an object array")
-            return list(_PlainUnpickler(member).load())
-    except (*_UNREADABLE, pickle.UnpicklingError, TypeError, AttributeError) as error:
-        raise CaseError(f"{path}: key {key!r} cannot be read ({error})") from error
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Rebuilds numpy arrays and scalars of plain values, and nothing else."""
-
-    _allowed = {
-        (f"numpy.{core}.{module}", name)
-        for core in ("core", "_core")
-        for module, name in (
-            ("multiarray", "_reconstruct"),
-            ("multiarray", "scalar"),
-            ("numeric", "_frombuffer"),
-        )
-    } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a case file")
-        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
+        info = _member(archive, key)
+        if info.file_size > _LARGEST_PICKLE_BYTES:
+            raise ValueError(f"it has {info.file_size:,} bytes, too many for boxes")
+        with archive.open(info) as member:
+            shape, dtype = npy_header(member)
+            if not dtype.hasobject or len(shape) != 1:
+                raise ValueError("not an object array in one dimension")
+            values = plain_value(member.read())
+        if not isinstance(values, list) or len(values) != shape[0]:
+            raise ValueError("its header declares another array")
+        return values
+    except UNREADABLE as error:
+        raise CaseError(f"{path}: key {key!r} cannot be read ({_why(error)})") from error
 
 
 def _plain_box(box: Any, path: str | Path) -> Box:
     try:
-        return {key: int(box[key]) for key in BOX_KEYS}
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        numbers = {key: int(box[key]) for key in BOX_KEYS}
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise CaseError(f"{path}: a box needs the integers {', '.join(BOX_KEYS)}") from error
+    if any(abs(number) >= _LARGEST_INDEX for number in numbers.values()):
+        raise CaseError(f"{path}: a box reaches beyond every image")
+    return numbers

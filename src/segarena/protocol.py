@@ -5,18 +5,22 @@ a plain dict from then on, because that is what Snakemake can compare between ru
 given only the part it uses, so changing a metric rescores without running a container.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from segarena.errors import ConfigError
+from segarena.untrusted import printable
 
 Protocol = dict[str, Any]
 Step = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "workflow" / "schemas"
+
+_MOST_SHOWN = 20
 
 
 def load(name_or_path: str | Path) -> Protocol:
@@ -91,14 +95,25 @@ def validate(value: Any, schema: str, path: str | Path) -> None:
     """Check `value` against workflow/schemas/`schema`.schema.yaml.
 
     Raises ConfigError with a line for each problem: the file, the key and what is expected there.
+    Lines and their number are bounded: what is wrong may be a stranger's and of any size.
     """
+    found = _validator(schema).iter_errors(value)
+    problems = sorted(found, key=lambda e: [str(p) for p in e.absolute_path])
+    if problems:
+        lines = [
+            f"{path}: {printable(_where(p.absolute_path))}: {printable(p.message)}"
+            for p in problems[:_MOST_SHOWN]
+        ]
+        if len(problems) > _MOST_SHOWN:
+            lines.append(f"{path}: {len(problems) - _MOST_SHOWN} more problems")
+        raise ConfigError("\n".join(lines))
+
+
+@cache
+def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator
 
-    validator = Draft202012Validator(read_yaml(SCHEMAS / f"{schema}.schema.yaml"))
-    problems = sorted(validator.iter_errors(value), key=lambda e: [str(p) for p in e.absolute_path])
-    if problems:
-        lines = (f"{path}: {_where(p.absolute_path)}: {p.message}" for p in problems)
-        raise ConfigError("\n".join(lines))
+    return Draft202012Validator(read_yaml(SCHEMAS / f"{schema}.schema.yaml"))
 
 
 def _where(keys: Any) -> str:

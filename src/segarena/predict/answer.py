@@ -4,36 +4,44 @@ The file is opened without following a link, and only a regular file with one na
 zip archive with `segs.npy` in it; that member's header is read by itself and must promise exactly
 the label map that is expected before anything else is unpacked, so a small file cannot unpack to
 terabytes. Nothing is ever unpickled, and no other member is opened.
+
+Only an error of the disk while bytes are read is ours. Whatever a parser makes of the bytes, and be
+it an OSError because an offset in the file leads nowhere, is the answer's.
 """
 
-import io
+import contextlib
+import math
 import os
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
 
-from segarena.case import smallest_unsigned
+from segarena.case import PACKINGS, UNREADABLE, npy_header, smallest_unsigned
 from segarena.errors import EngineError
+from segarena.untrusted import CarefulFile, printable
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 
-_LARGEST_HEADER = 10_000
-_LARGEST_READ = 1 << 20
+_LARGEST_READ_BYTES = 1 << 20
 _DTYPES = {np.dtype(kind).str[1:] for kind in ("?", *np.typecodes["AllInteger"], *"efd")}
-_PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 class BadAnswer(Exception):
-    """The answer cannot be used; the text says why, to the team."""
+    """The answer cannot be used; the text says why, to the team, on one printable line."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(printable(why))
 
 
 class NoAnswer(Exception):
-    """There is no answer at all; the text says what there is instead, to the team."""
+    """There is no answer at all; the text says what there is instead, as that of a BadAnswer."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(printable(why))
 
 
 def take_answer(path: Path, shape: tuple[int, ...], largest_bytes: int) -> np.ndarray:
@@ -51,22 +59,23 @@ def image_shape(image_npz: Path) -> tuple[int, ...]:
     """Return the shape (D, H, W) of a prepared image without reading it."""
     try:
         with zipfile.ZipFile(image_npz) as archive, archive.open("imgs.npy") as member:
-            return _header(member)[0][:3]
-    except (OSError, KeyError, BadAnswer, zipfile.BadZipFile, zlib.error) as error:
+            return npy_header(member)[0][:3]
+    except UNREADABLE as error:
         raise EngineError(
             f"{image_npz}: not a whole file ({error}); delete it and run again"
         ) from error
 
 
-def _opened(path: Path, largest_bytes: int) -> "_Careful":
+def _opened(path: Path, largest_bytes: int) -> CarefulFile:
     name = path.name
-    try:  # O_NONBLOCK: a fifo would otherwise keep us waiting for its other end
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
+    try:
+        handle = _handle(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NoAnswer(_missing(path)) from error
     except OSError as error:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise BadAnswer(f"{name} is {_kind(path.lstat().st_mode)}, not a file") from error
+        mode = _mode(path)
+        if mode and not stat.S_ISREG(mode):
+            raise BadAnswer(f"{name} is {_kind(mode)}, not a file") from error
         raise EngineError(
             f"{path}: the answer cannot be read ({error}); see docs/isolation.md"
         ) from error
@@ -83,11 +92,45 @@ def _opened(path: Path, largest_bytes: int) -> "_Careful":
     if problem:
         os.close(handle)
         raise BadAnswer(problem)
-    return _Careful(io.FileIO(handle))
+    return CarefulFile(handle, _LARGEST_READ_BYTES)
+
+
+def _handle(path: Path) -> int:
+    """Open a file without following a link; O_NONBLOCK: a fifo would keep us waiting for ever."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except PermissionError:
+        for closed in (path.parent, path):
+            _give_back(closed)
+        return os.open(path, flags)
+
+
+def _give_back(path: Path) -> None:
+    """Open to us what a program that ran as our own user (Apptainer, a process) has closed."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            status = os.fstat(handle)
+            ours = status.st_uid == os.geteuid()
+            if ours and (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+                Path(f"/proc/self/fd/{handle}").chmod(0o700)
+        finally:
+            os.close(handle)
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return 0
 
 
 def _missing(path: Path) -> str:
-    found = sorted(entry.name for entry in path.parent.iterdir())[:5]
+    try:
+        found = sorted(entry.name for entry in path.parent.iterdir())[:5]
+    except OSError:
+        return "the outputs folder is gone; write the answer into it and leave it where it is"
     there = f"it holds {', '.join(map(repr, found))}" if found else "it is empty"
     return f"no {path.name!r} in the outputs folder ({there}); use the input file's name"
 
@@ -101,10 +144,11 @@ def _segs(file: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
                 segs = npy.read_array(member, allow_pickle=False)
                 member.read(1)  # the end of the member is where its checksum is compared
             return segs
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadAnswer(f"{name} is no whole .npz file: {error}") from error
-    except OSError as error:
-        raise EngineError(f"{name}: the disk failed while it was read ({error})") from error
+    except MemoryError as error:  # what is unpacked was checked to be as large as the image
+        raise EngineError(f"{name}: there is not enough memory to read it") from error
+    except UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+        raise BadAnswer(f"{name} is no whole .npz file: {reason}") from error
 
 
 def _promise(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
@@ -112,10 +156,10 @@ def _promise(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.d
     keys = [key.removesuffix(".npy") for key in archive.namelist()[:5]]
     if "segs.npy" not in archive.namelist():
         raise BadAnswer(f"{name} has no key 'segs'; it has {', '.join(map(repr, keys)) or 'none'}")
-    if archive.getinfo("segs.npy").compress_type not in _PACKINGS:
+    if archive.getinfo("segs.npy").compress_type not in PACKINGS:
         raise BadAnswer("'segs' is packed in a way that np.savez does not use")
     with archive.open("segs.npy") as member:
-        shape, dtype = _header(member)
+        shape, dtype = npy_header(member)
         return shape, dtype, member.tell()
 
 
@@ -133,27 +177,9 @@ def _check_promise(
     if found != shape:
         hint = "; drop the first axis" if found == (1, *shape) else ""
         raise BadAnswer(f"'segs' has the shape {found}, the image has {shape}{hint}")
-    expected = offset + int(np.prod(shape)) * dtype.itemsize
+    expected = offset + math.prod(shape) * dtype.itemsize
     if member.file_size != expected:
         raise BadAnswer(f"'segs' unpacks to {member.file_size:,} bytes, expected {expected:,}")
-
-
-def _header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and dtype from the start of an .npy file, of which little is read."""
-    version, size_bytes = npy.read_magic(member), 2
-    if version != (1, 0):
-        size_bytes = 4
-    size = member.read(size_bytes)
-    if len(size) < size_bytes or int.from_bytes(size, "little") > _LARGEST_HEADER:
-        raise BadAnswer("the .npy header is broken")
-    text = member.read(int.from_bytes(size, "little"))
-    start = io.BytesIO(size + text)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    try:
-        shape, _, dtype = read(start)
-    except Exception as error:  # numpy parses it as Python; whatever comes of that is the header's
-        raise BadAnswer("the .npy header is broken") from error
-    return shape, dtype
 
 
 def _as_labels(segs: np.ndarray) -> np.ndarray:
@@ -183,20 +209,3 @@ def _kind(mode: int) -> str:
         stat.S_ISBLK: "a device",
     }
     return next((name for test, name in kinds.items() if test(mode)), "something")
-
-
-class _Careful(io.BufferedReader):
-    """A file of which nobody reads much at once.
-
-    An archive's directory is read in one piece. That of an honest answer is small, one with
-    millions of entries would fill our memory; label maps are read in small pieces.
-    """
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        wanted = _LARGEST_READ + 1 if size is None or size < 0 else size
-        if wanted > _LARGEST_READ + 1:
-            raise zipfile.BadZipFile("its directory of contents is too large")
-        content = super().read(wanted)
-        if len(content) > _LARGEST_READ:
-            raise zipfile.BadZipFile("its directory of contents is too large")
-        return content
