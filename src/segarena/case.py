@@ -62,6 +62,32 @@ _LARGEST_PICKLE_BYTES = 4 << 20
 _LARGEST_READ_BYTES = 16 << 20
 _LARGEST_INDEX = 2**31
 
+# What is often found under the name of an image: how it begins, and what to do about it.
+_FOREIGN = (
+    (b"version https://git-lfs.github.com/", "a git-lfs pointer, not the data: run `git lfs pull`"),
+    (b"<!doctype html", "a web page, not the data: download the file again"),
+    (b"<html", "a web page, not the data: download the file again"),
+    (b"<?xml", "an XML text, perhaps a server's error, not the data: download the file again"),
+    (b"pk\x03\x04", "a zip archive: unpack it, or check what it really is"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
+    (b"rar!\x1a\x07", "a rar archive: unpack it"),
+    (b"\xfd7zxz\x00", "compressed with xz: unpack it"),
+    (b"bzh", "compressed with bzip2: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it"),
+    (b"nrrd00", "NRRD: convert it to NIfTI"),
+    (b"objecttype", "MetaImage (.mha): convert it to NIfTI"),
+    (b"\x89hdf\r\n", "HDF5 (or MINC 2): convert it to NIfTI"),
+    (b"\x89png\r\n", "a PNG picture: name it .png"),
+    (b"\xff\xd8\xff", "a JPEG picture: name it .jpg"),
+    (b"ii*\x00", "a TIFF picture: convert it to PNG or NIfTI"),
+    (b"mm\x00*", "a TIFF picture: convert it to PNG or NIfTI"),
+    (b"gif8", "a GIF picture: convert it to PNG"),
+    (b"bm", "a BMP picture: convert it to PNG"),
+    (b"%pdf", "a PDF"),
+    (b"\x93numpy", "a NumPy .npy array: store it as .npz or NIfTI"),
+)
+FOREIGN_BYTES = 512  # as many of a file's first bytes as `foreign` wants to see
+
 
 @dataclass(frozen=True)
 class Image:
@@ -127,6 +153,29 @@ def ignored(truth: Truth, ignore_label: int | None) -> np.ndarray | None:
     if label != max(ids):
         raise CaseError(f"ignore_label {ignore_label}: it must be the highest id of a label map")
     return truth.gts == label
+
+
+def foreign(head: bytes) -> str | None:
+    """Return what a file is that is no case, and what to do; None where its start says nothing.
+
+    head: the file's first FOREIGN_BYTES bytes.
+    """
+    if not head:
+        return "an empty file: copy it again"
+    if head[128:132] == b"DICM":
+        return "DICOM: convert the series to NIfTI, for example with dcm2niix"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, what in _FOREIGN:
+        if start.startswith(mark):
+            return what
+    if not any(head):
+        return "nothing but zeros: copy the file again"
+    return "a text file, not the data" if _is_text(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
+    return printable == len(head)
 
 
 def smallest_unsigned(largest: int) -> np.dtype:
@@ -269,9 +318,15 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
         try:
             archive = zipfile.ZipFile(file)
         except UNREADABLE as error:
-            raise CaseError(f"{path}: not a readable .npz file ({_why(error)})") from error
+            reason = _what(path) or _why(error)
+            raise CaseError(f"{path}: not a readable .npz file ({reason})") from error
         with archive:
             yield archive
+
+
+def _what(path: str | Path) -> str | None:
+    with Path(path).open("rb") as file:
+        return foreign(file.read(FOREIGN_BYTES))
 
 
 def npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
@@ -300,6 +355,9 @@ def npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 def _read_array(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndarray:
     """Return an array of numbers, once its header promises what its member holds."""
+    if f"{key}.npy" not in archive.namelist():
+        keys = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:10])
+        raise CaseError(f"{path}: key {key!r} is missing, it holds {printable(keys) or 'nothing'}")
     try:
         info = _member(archive, key)
         with archive.open(info) as member:
@@ -362,8 +420,13 @@ def _read_objects(archive: zipfile.ZipFile, key: str, path: str | Path) -> list[
 def _plain_box(box: Any, path: str | Path) -> Box:
     try:
         numbers = {key: int(box[key]) for key in BOX_KEYS}
+        if any(number != box[key] for key, number in numbers.items()):
+            raise ValueError("a number with a fraction, or not a number")
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise CaseError(f"{path}: a box needs the integers {', '.join(BOX_KEYS)}") from error
+        raise CaseError(
+            f"{path}: boxes: a box needs the integers {', '.join(BOX_KEYS)}"
+            f" ({type(error).__name__}: {printable(error)})"
+        ) from error
     if any(abs(number) >= _LARGEST_INDEX for number in numbers.values()):
         raise CaseError(f"{path}: a box reaches beyond every image")
     return numbers

@@ -147,7 +147,55 @@ def test_an_empty_label_map_is_refused(image, label):
 def test_what_is_no_picture_is_refused(image, label):
     """A file that only has the name is told."""
     image.write_bytes(b"no picture")
-    assert refusal(image, label) == f"{image}: not a PNG or JPEG picture"
+    assert refusal(image, label) == (
+        f"{image}: not a PNG or JPEG picture but a text file, not the data"
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_labels_in_another_format_under_the_name_png_are_refused(image, label, kind):
+    """A label map that is JPEG or another format inside is told, whatever its name says."""
+    Pillow.fromarray(labels()).convert("RGB" if kind == "WEBP" else "L").save(label, format=kind)
+    line = refusal(image, label)
+    assert line.startswith(f"{label}: {kind} in spite of its name")
+    assert line.endswith("use PNG")
+
+
+def disc(smooth):
+    """Return a disc of 255 whose edge is drawn `smooth` times finer and averaged."""
+    fine = np.hypot(*np.mgrid[-15 : 15 : 30j * smooth, -20 : 20 : 40j * smooth]) < 9.5
+    blocks = fine.reshape(30, smooth, 40, smooth).mean(axis=(1, 3))
+    return (blocks * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("smooth", [2, 4, 16])
+def test_a_mask_with_soft_edges_is_a_warning(image, label, smooth):
+    """An antialiased mask is played with each grey value as a label, and a warning says so."""
+    Pillow.fromarray(disc(smooth)).save(image)
+    Pillow.fromarray(disc(smooth)).save(label)
+    _, truth, warnings = prepared(image, label)
+    assert len(truth.labels) >= 4
+    assert any("a mask with soft edges" in warning for warning in warnings)
+
+
+def test_a_mask_that_was_a_jpeg_once_is_a_warning(image, label, tmp_path):
+    """A PNG made from a JPEG has the JPEG's noise around its edges: many labels, all thin."""
+    Pillow.fromarray(disc(1)).save(image)
+    Pillow.fromarray(disc(1)).save(tmp_path / "lossy.jpg")
+    Pillow.open(tmp_path / "lossy.jpg").save(label)
+    _, _, warnings = prepared(image, label)
+    assert any("a mask with soft edges" in warning for warning in warnings)
+
+
+def test_many_real_labels_are_no_soft_mask(image, label):
+    """Twelve cells of their own ids, some only a line of pixels, are labels."""
+    cells = np.zeros((30, 40), np.uint8)
+    for number in range(12):
+        row, column = 2 + number // 4 * 9, 1 + number % 4 * 9
+        cells[row : row + (1 if number % 3 else 5), column : column + 5] = number + 1
+    Pillow.fromarray(cells).save(image)
+    Pillow.fromarray(cells).save(label)
+    assert prepared(image, label)[2] == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from segarena.errors import CaseError
+from segarena.prepare.nifti import answer_to_nifti, prepare_case
 from segarena.prepare.volume import read_volume
 
 
@@ -79,6 +80,72 @@ def test_bytes_after_the_gzip_are_refused_unless_they_are_zeros(pair):
     assert read_volume(pair.image).warnings == []
     pair.image.write_bytes(content + b"abc")
     assert "damaged" in refused(pair.image)
+
+
+FOREIGN = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n": "`git lfs pull`",
+    b"\n<!DOCTYPE html><html><head>": "a web page",
+    b"<HTML><body>404": "a web page",
+    b"<?xml version='1.0'?><Error>": "an XML text",
+    b"PK\x03\x04" + bytes(600): "a zip archive: unpack it",
+    bytes(128) + b"DICM" + bytes(500): "DICOM: convert the series to NIfTI",
+    b"NRRD0004\ntype: short\n": "NRRD: convert it",
+    b"ObjectType = Image\n": "MetaImage",
+    b"\x89HDF\r\n\x1a\n" + bytes(600): "HDF5",
+    b"id,age\n1,40\n": "a text file",
+    bytes(1000): "nothing but zeros",
+    b"": "an empty file",
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN, ids=FOREIGN.values())
+@pytest.mark.parametrize("form", ["plain", "named gz", "inside gz"])
+def test_what_is_no_image_is_told_by_name_with_what_to_do(tmp_path, content, form):
+    """A git-lfs pointer, a web page, DICOM and others are named, plain or inside a gzip."""
+    path = tmp_path / ("c.nii" if form == "plain" else "c.nii.gz")
+    path.write_bytes(gzip.compress(content) if form == "inside gz" else content)
+    line = refused(path)
+    assert line.startswith(f"{path}: not a NIfTI file but ")
+    assert FOREIGN[content] in line
+
+
+@pytest.mark.parametrize("inter", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("slope", [1.0, 2.5])
+def test_a_shift_that_is_no_number_is_refused(pair, slope, inter):
+    """A slope that is whole with a scl_inter that is none is told with both."""
+    pair.write_image(scl_slope=slope, scl_inter=inter)
+    assert refused(pair.image).endswith("set scl_inter to a number, 0 where values are not shifted")
+
+
+@pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
+def test_a_slope_that_is_none_scales_nothing(pair, slope):
+    """Without a slope values are as stored, whatever scl_inter says, as NIfTI has it."""
+    pair.write_image(scl_slope=slope, scl_inter=np.nan)
+    assert (read_volume(pair.image).data == pair.image_data).all()
+
+
+@pytest.mark.parametrize("codes", [(6, 6), (100, 0), (0, 6), (6, 1), (1, 32000)])
+def test_a_form_code_that_nifti_does_not_have_is_a_form(pair, codes):
+    """Any code above 0 says that there is a form, as in niftilib and ITK, and a warning says so."""
+    expected = read_volume(pair.image).affine
+    pair.write_image(sform_code=codes[0], qform_code=codes[1])
+    volume = read_volume(pair.image)
+    assert volume.affine == pytest.approx(expected, abs=1e-4)
+    (warning,) = volume.warnings
+    assert f"sform and qform codes are {codes}, NIfTI has 0 to 5" in warning
+
+
+def test_an_answer_to_a_form_code_that_nifti_does_not_have_lies_in_the_same_place(pair, tmp_path):
+    """Exported, the answer has codes that every reader takes as forms, and the image's affine."""
+    pair.write_image(sform_code=6, qform_code=6)
+    pair.write_label(sform_code=6, qform_code=6)
+    _, truth, _ = prepare_case(
+        pair.image, pair.label, case="c", modality=None, window=None, box=True, seed=1
+    )
+    nibabel.save(answer_to_nifti(truth.gts, truth), tmp_path / "answer.nii")
+    back = nibabel.load(tmp_path / "answer.nii")
+    assert (int(back.header["sform_code"]), int(back.header["qform_code"])) == (2, 2)
+    assert back.affine == pytest.approx(read_volume(pair.image).affine)
 
 
 def test_a_missing_byte_is_refused(plain):

@@ -72,6 +72,15 @@ def test_one_non_zero_value_is_white():
     assert by_percentiles(np.array([[[0, 7, 7]]])).tolist() == [[[0, 255, 255]]]
 
 
+def test_a_few_bright_voxels_on_a_constant_background_are_seen():
+    """Where both percentiles are the background's value, lowest and highest stand in for them."""
+    values = np.full((2, 50, 50), 100, np.uint16)
+    values[0, 3, 3:5] = 4000, 2050
+    turned = by_percentiles(values)
+    assert turned[0, 3, 3:5].tolist() == [255, 127]
+    assert np.count_nonzero(turned) == 2
+
+
 def test_an_image_of_zeros_stays_black():
     """No non-zero voxel, no percentile: all is 0."""
     assert not by_percentiles(np.zeros((2, 3, 4))).any()

@@ -20,14 +20,17 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from segarena.case import (
+    FOREIGN_BYTES,
     Image,
     Truth,
+    foreign,
     read_image,
     read_truth,
     smallest_unsigned,
 )
 from segarena.errors import CaseError, ConfigError
-from segarena.prepare.boxes import boxes_of
+from segarena.prepare.boxes import boxes_of, check_boxes
+from segarena.prepare.odd import odd_intensities, odd_labels
 from segarena.prepare.picture import read_picture
 from segarena.prepare.slices import put_back
 from segarena.prepare.volume import (
@@ -50,14 +53,16 @@ KINDS = {
     ".jpg": "picture",
     ".jpeg": "picture",
 }
+_NNUNET_CHANNEL = re.compile(r"_\d{4}$")
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _LARGEST_ID = 2**53  # beyond it a float no longer tells integers apart
-_CT_AIR_HU = -900
+_SCALING_ERROR = 1e-3  # of a label, so much may a header's slope have moved it
+_MOST_LABELS = 2**16 - 1  # prompts, answers and scores hold labels in 16 bits
 
 
 def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
-    """Return (image file, label file) by case name, sorted; no file is opened.
+    """Return (image file, label file) by case name, sorted; only the first pair is looked into.
 
     Hidden files and files of other types are passed over. Raises ConfigError with one line for each
     file that has no partner, stands twice or has a name that cannot name a case.
@@ -67,6 +72,12 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     found_labels = _files_by_case(labels, "labels", problems)
     if not found_images or not found_labels:
         raise ConfigError("\n".join(problems))
+    with_channel = _nnunet_channels(found_images, found_labels)
+    if with_channel:
+        problems.append(_nnunet_advice(with_channel, images))
+        for name in with_channel:
+            del found_images[name]
+            found_labels.pop(_NNUNET_CHANNEL.sub("", name), None)
     cases: dict[str, tuple[Path, Path]] = {}
     for case in sorted(found_images.keys() | found_labels.keys()):
         image, label = found_images.get(case), found_labels.get(case)
@@ -82,6 +93,8 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
             problems.append(f"{label}: JPEG changes values, so it cannot hold labels: use PNG")
         else:
             cases[case] = (image, label)
+    for key, position in (("images", 0), ("labels", 1)):
+        problems += _foreign_files([pair[position] for pair in cases.values()], key)
     if problems:
         raise ConfigError("\n".join(problems))
     return cases
@@ -117,7 +130,13 @@ def prepare_case(
         return (prepared if box else replace(prepared, boxes=None)), truth, warnings
     volume, label_volume = _read(image), _read_labels(label)
     ids, unit, warnings = _in_the_grid_of(volume, label_volume)
+    if min(volume.grid_shape[:2]) == 1 < volume.grid_shape[2]:
+        warnings.append(
+            f"{image}: {volume.grid_shape} voxels (x, y, z), so every slice is a line: store the"
+            " axis of length 1 as the third"
+        )
     gts, label_ids = _sequential(ids.T, label, warnings)
+    warnings += [f"{label}: {oddity}" for oddity in odd_labels(gts)]
     values = volume.data.transpose(2, 1, 0, *range(3, volume.data.ndim))
     imgs = _as_uint8(values, image, modality=modality, window=window, warnings=warnings)
     x, y, z = (float(v) for v in volume.spacing * unit)
@@ -139,7 +158,9 @@ def check_case(image: Path, label: Path) -> list[str]:
         *_problems(lambda: read.append(_read(image))),
         *_problems(lambda: read.append(_read_labels(label))),
     ]
-    return problems or _problems(lambda: _in_the_grid_of(*read))
+    return problems or _problems(
+        lambda: _sequential(_in_the_grid_of(*read)[0].T, label, warnings=[])
+    )
 
 
 def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
@@ -184,8 +205,69 @@ def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Pat
         else:
             files[case] = path
     if not files:
-        problems.append(f"cases.{key}: {folder} holds no case named *{', *'.join(KINDS)}")
+        problems.append(
+            f"cases.{key}: {folder} holds no case named *{', *'.join(KINDS)}{_advice(folder)}"
+        )
     return files
+
+
+def _foreign_files(files: list[Path], key: str) -> list[str]:
+    """Return one line where most of a folder's files are no data, as after a clone without git-lfs.
+
+    Where the first is whole no other is opened: a single bad file is a case's own problem.
+    """
+    if not files or not (what := _foreign(files[0])):
+        return []
+    same = sum(_foreign(path) == what for path in files)
+    if 2 * same <= len(files):
+        return []
+    return [f"cases.{key}: {same} of {len(files)} files, such as {files[0]}: {what}"]
+
+
+def _foreign(path: Path) -> str | None:
+    """Return what a file is that has no place under its name; an empty one is nothing here."""
+    with path.open("rb") as file:
+        head = file.read(FOREIGN_BYTES)
+    own = {".npz": "zip archive", "picture": "picture"}.get(_kind(path))
+    what = foreign(head) if head else None
+    return None if what is None or (own and own in what) else what
+
+
+def _advice(folder: Path) -> str:
+    """Return what to do about a folder that holds files, but none that is taken."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if files:
+        with files[0].open("rb") as file:
+            what = foreign(file.read(FOREIGN_BYTES))
+        return f"; {files[0].name} is {what or 'of another type'}"
+    if folders:
+        return f"; all files must be in this one folder, not in folders such as {folders[0].name}"
+    return ""
+
+
+def _nnunet_channels(images: dict[str, Path], labels: dict[str, Path]) -> list[str]:
+    """Return the images named as nnU-Net names channels, CASE_0000, whose labels are CASE."""
+    return [
+        name
+        for name in images
+        if name not in labels
+        and _NNUNET_CHANNEL.search(name)
+        and _NNUNET_CHANNEL.sub("", name) in labels
+    ]
+
+
+def _nnunet_advice(names: list[str], images: Path) -> str:
+    cases = {_NNUNET_CHANNEL.sub("", name) for name in names}
+    example = names[0]
+    line = (
+        f"cases.images: {images}: {len(names)} images are named as in nnU-Net, with _0000 for the"
+        f" channel, their label maps are not: rename {example} to"
+        f" {_NNUNET_CHANNEL.sub('', example)} and so on"
+    )
+    if len(names) > len(cases):
+        line += "; a case has one image, so choose one channel"
+    return line
 
 
 def _suffix(path: Path) -> str:
@@ -202,7 +284,31 @@ def _read(path: Path) -> Volume:
 
 def _read_labels(path: Path) -> Volume:
     volume = read_picture(path, is_label=True) if _kind(path) == "picture" else read_volume(path)
-    return replace(volume, data=_integer_labels(volume.data.T, path).T)
+    data = volume.data
+    if volume.slope != 1 and data.ndim == 3:
+        data = _unscaled_labels(data, volume)
+    return replace(volume, data=_integer_labels(data.T, path).T)
+
+
+def _unscaled_labels(data: np.ndarray, volume: Volume) -> np.ndarray:
+    """Return labels that the header's slope moved a little off the integers on the integers.
+
+    nibabel stores labels in float as int16 times a slope such as 9.155e-05, so 3 comes back as
+    3.00004578.
+    """
+    whole = np.rint(data)
+    off = float(np.abs(data - whole).max())
+    if off > _SCALING_ERROR:
+        raise CaseError(
+            f"{volume.path}: labels are not integers (by up to {off:.2g}): the header scales them,"
+            f" scl_slope is {volume.slope:g}: store labels as integers without it"
+        )
+    if off > 0:
+        volume.warnings.append(
+            f"{volume.path}: labels are up to {off:.2g} off the integers, by the header's"
+            f" scl_slope: they are rounded"
+        )
+    return whole
 
 
 def _problems(read: Callable[[], object]) -> list[str]:
@@ -217,6 +323,7 @@ def _integer_labels(data: np.ndarray, path: Path) -> np.ndarray:
     """Return a label map with an integer dtype; any exact integers are labels, floats too."""
     if data.ndim != 3 or data.dtype.kind not in "iufb":
         raise CaseError(f"{path}: colours or other values where each voxel needs one integer label")
+    check_finite(data.T, path)
     if data.dtype.kind == "f" and any((plane != np.rint(plane)).any() for plane in data):
         raise CaseError(f"{path}: labels are not integers: was it resampled? use nearest neighbour")
     lowest, largest = data.min(), data.max()
@@ -281,6 +388,8 @@ def _sequential(
     if 0 not in present:
         warnings.append(f"{path}: labels cover every voxel: there is no background")
         present = [0, *present]
+    if len(present) - 1 > _MOST_LABELS:
+        raise CaseError(f"{path}: {len(present) - 1} labels, at most {_MOST_LABELS} can be used")
     known = np.array(present, ids.dtype)
     gts = np.empty(ids.shape, smallest_unsigned(len(present) - 1))
     for source, target in zip(ids, gts, strict=True):
@@ -301,17 +410,11 @@ def _as_uint8(
         if window is not None:
             warnings.append(f"{path}: RGB is taken as it is, without the window {window}")
         return np.ascontiguousarray(values)
-    if values.min() == values.max():
-        warnings.append(f"{path}: every voxel has the same value")
     chosen = chosen_window(modality=modality, window=window)
-    if chosen is not None:
-        return windowed(values, chosen)
-    if modality is None and values.min() <= _CT_AIR_HU:
-        warnings.append(
-            f"{path}: holds values down to {values.min():g}: if it is CT, give it the"
-            " modality CT in the sheet of cases; percentiles are used"
-        )
-    return by_percentiles(values)
+    imgs = by_percentiles(values) if chosen is None else windowed(values, chosen)
+    oddities = odd_intensities(values, imgs, modality=modality, window=window)
+    warnings += [f"{path}: {oddity}" for oddity in oddities]
+    return imgs
 
 
 def _ready_made(
@@ -336,9 +439,14 @@ def _ready_made(
     if gts.shape != imgs.shape[:3]:
         raise CaseError(f"{label}: gts is {gts.shape}, but imgs is {imgs.shape}")
     gts = _integer_labels(gts, label)
-    labels = Truth(gts).labels
-    if prepared.boxes is not None and len(prepared.boxes) != len(labels):
-        raise CaseError(f"{image}: {len(prepared.boxes)} boxes for {len(labels)} labels")
+    if gts.max() > _MOST_LABELS:
+        raise CaseError(
+            f"{label}: label id {gts.max()}: a ready-made case keeps its ids, which can be at most"
+            f" {_MOST_LABELS}: number its labels 1, 2, 3, ..."
+        )
+    warnings += [f"{label}: {oddity}" for oddity in odd_labels(gts)]
+    if prepared.boxes is not None:
+        warnings += check_boxes(prepared.boxes, gts, image)
     if window is not None:
         warnings.append(f"{image}: ready-made, taken as it is, without the window {window}")
     affine = np.diag([*prepared.spacing_mm[::-1], 1.0])

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from segarena.case import FOREIGN_BYTES, foreign
 from segarena.errors import CaseError
 from segarena.prepare.volume import Volume
 
@@ -34,7 +35,11 @@ def read_picture(path: str | Path, *, is_label: bool = False) -> Volume:
         with Pillow.open(path) as picture:
             pixels = _pixels(picture, path, is_label=is_label, warnings=warnings)
     except UnidentifiedImageError as error:
-        raise CaseError(f"{path}: not a PNG or JPEG picture") from error
+        with path.open("rb") as file:
+            what = foreign(file.read(FOREIGN_BYTES))
+        raise CaseError(
+            f"{path}: not a PNG or JPEG picture{f' but {what}' if what else ''}"
+        ) from error
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise CaseError(f"{path}: cannot be read ({error})") from error
     data = pixels[np.newaxis].swapaxes(0, 2)  # (H, W, ...) to (W, H, 1, ...)
@@ -44,6 +49,11 @@ def read_picture(path: str | Path, *, is_label: bool = False) -> Volume:
 def _pixels(
     picture: Pillow.Image, path: Path, *, is_label: bool, warnings: list[str]
 ) -> np.ndarray:
+    if is_label and picture.format != "PNG":
+        raise CaseError(
+            f"{path}: {picture.format} in spite of its name: such files change values, so they"
+            " cannot hold labels: use PNG"
+        )
     n_frames = getattr(picture, "n_frames", 1)
     if n_frames > 1:
         raise CaseError(f"{path}: {n_frames} frames: give one picture per file")

@@ -24,6 +24,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
+from segarena.case import FOREIGN_BYTES, foreign
 from segarena.errors import CaseError
 
 MM_PER_UNIT = {0: None, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: unknown, metre, mm, micrometre
@@ -32,6 +33,11 @@ RGB_CHANNELS = ("R", "G", "B")
 # Two descriptions of one grid are the same when no corner of it moves by more than this part of the
 # smallest spacing: far above the rounding of float32 headers, far below what a metric could notice.
 GRID_TOLERANCE_VOXELS = 0.01
+
+# A form code above these is not in the standard. Other readers take any above 0 as a form, nibabel
+# as none: it is read as "aligned to something".
+_LARGEST_FORM_CODE = 5
+_ALIGNED = 2
 
 _DEFLATE_AT_BEST = 1032  # a deflate stream cannot hold more bytes for one of its own
 _HEADER_CLASSES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
@@ -62,6 +68,12 @@ class Volume:
         """Whether the file says where its voxels lie, not only how large they are."""
         header = self.header
         return header is not None and bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+
+    @property
+    def slope(self) -> float:
+        """What the file's header multiplies stored numbers with; 1 where it does not."""
+        slope = None if self.header is None else self.header.get_slope_inter()[0]
+        return 1.0 if slope is None else float(slope)
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
@@ -133,8 +145,11 @@ def _why_unreadable(error: Exception, path: Path) -> str:
     if not path.is_file():
         return f"cannot be read ({error})"
     with path.open("rb") as stream:
-        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    if _is_named_gzip(path) and not is_gzip:
+        head = stream.read(FOREIGN_BYTES)
+    if _is_named_gzip(path) and not head.startswith(_GZIP_MAGIC):
+        what = foreign(head)
+        if what:
+            return f"not a NIfTI file but {what}"
         return "not a gzip file: name it .nii if it is not compressed"
     return f"damaged ({error}): copy the file again"
 
@@ -161,7 +176,7 @@ def _header_and_data(
     while stream.read(_CHUNK):  # to the end, where gzip keeps the CRC
         pass
     data = np.ndarray(shape, dtype, buffer=content, offset=offset, order="F")
-    return header, raw_header, _scaled(data, header)
+    return header, raw_header, _scaled(data, header, path)
 
 
 def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
@@ -171,11 +186,16 @@ def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nif
     sizes = (int.from_bytes(head[:4], order) for order in ("little", "big"))
     kind = next((size for size in sizes if size in _HEADER_CLASSES), None)
     if kind is None or len(head) < kind:
-        raise CaseError(f"{path}: not a NIfTI file, or cut off within its header")
+        what = foreign(head)
+        reason = f" but {what}" if what else ", or cut off within its header"
+        raise CaseError(f"{path}: not a NIfTI file{reason}")
     try:
         raw = _HEADER_CLASSES[kind](head[:kind], check=False)
         _check_fields(raw, path)
         header = raw.copy()
+        for form in ("sform_code", "qform_code"):
+            if header[form] > _LARGEST_FORM_CODE:
+                header[form] = _ALIGNED
         header.check_fix(logger=_quiet, error_level=40)
     except (HeaderDataError, KeyError, ValueError) as error:
         raise CaseError(f"{path}: broken NIfTI header ({error})") from error
@@ -211,9 +231,17 @@ def _check_kind(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
         raise CaseError(f"{path}: voxels of {dtype} are neither numbers nor RGB")
 
 
-def _scaled(data: np.ndarray, header: nibabel.Nifti1Header) -> np.ndarray:
-    slope, intercept = header.get_slope_inter()
-    if data.dtype.fields or (slope in (None, 1.0) and intercept in (None, 0.0)):
+def _scaled(data: np.ndarray, header: nibabel.Nifti1Header, path: Path) -> np.ndarray:
+    if data.dtype.fields:
+        return data
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise CaseError(
+            f"{path}: scl_slope is {header['scl_slope']:g} and scl_inter {header['scl_inter']:g}:"
+            " set scl_inter to a number, 0 where values are not shifted"
+        ) from error
+    if slope in (None, 1.0) and intercept in (None, 0.0):
         return data
     return apply_read_scaling(data, slope, intercept)
 
@@ -262,6 +290,9 @@ def _oddities(
     shape: tuple[int, ...],
 ) -> Iterator[str]:
     """Say what other readers may see otherwise, though grid and spacing are unambiguous here."""
+    stored = int(raw_header["sform_code"]), int(raw_header["qform_code"])
+    if max(stored) > _LARGEST_FORM_CODE:
+        yield f"sform and qform codes are {stored}, NIfTI has 0 to 5: the form is used"
     codes = int(header["sform_code"]), int(header["qform_code"])
     if codes == (0, 0):
         yield "sform and qform codes are both 0: only the spacing is known"

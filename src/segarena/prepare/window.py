@@ -68,13 +68,16 @@ def windowed(values: np.ndarray, window: Window) -> np.ndarray:
 def by_percentiles(values: np.ndarray) -> np.ndarray:
     """Return `values` as uint8 of the same shape, spread over the percentiles; zeros stay 0.
 
-    Where the percentiles are equal (one non-zero value, a mask) every non-zero voxel is 255; where
-    nothing is non-zero, all is 0.
+    Where the percentiles are equal, as with a few bright voxels on a constant background, the
+    lowest and highest non-zero values stand in for them. One non-zero value, as in a mask, is 255;
+    where nothing is non-zero, all is 0.
     """
     nonzero = values[values != 0].astype(np.float64)
     if nonzero.size == 0:
         return np.zeros(values.shape, np.uint8)
     low, high = (float(v) for v in np.percentile(nonzero, PERCENTILES, overwrite_input=True))
+    if low == high:
+        low, high = float(nonzero.min()), float(nonzero.max())
     if low == high:
         return np.where(values != 0, np.uint8(255), np.uint8(0))
     return _stretched(values, low=low, high=high, keep_zero=True)
