@@ -65,7 +65,8 @@ def folder_digest(folder: str | Path) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             executable = bool(path.stat().st_mode & 0o100)
-            digest.update(f"{path.relative_to(folder)}\0{executable}\0".encode())
+            head = f"{path.relative_to(folder)}\0{executable}\0"
+            digest.update(head.encode(errors="surrogateescape"))  # any bytes can be a name
             digest.update(file_digest(path).encode())
     return digest.hexdigest()
 

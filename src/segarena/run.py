@@ -82,10 +82,19 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
         for protocol in protocols:
             with _named(f"protocol {protocol['name']}"):
                 check(protocol["metrics"])
+        _check_name(Path.cwd())
         lock(Path(".snakemake/segarena.lock"))
         gpu.check(gpus, cluster=cluster)
         slurm.end_left_overs(Path.cwd(), cluster=cluster)
     clear_left_overs(Path.cwd())
+
+
+def _check_name(folder: Path) -> None:
+    """Raise ConfigError for a folder whose path no JSON file and no engine can be given."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{folder!r}: the path is not valid UTF-8; rename the folder") from error
 
 
 def handle_beside(number: signal.Signals) -> None:

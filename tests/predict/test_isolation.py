@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -106,7 +107,7 @@ def test_a_call_is_shut_in(probe: Any, runtime: str) -> None:
     assert seen["run_from_tmp"] == "done"
     assert (seen["shm"], seen["tmp"]) == (2**28, 2**27)
     assert seen["write_workspace"] == "done"
-    ours = {"/workspace/inputs", "/workspace/outputs", "/workspace/predict.sh"}
+    ours = {"/submission", "/workspace", "/workspace/inputs", "/workspace/outputs"}
     engines = {
         "/sbin/docker-init",
         "/usr/sbin/docker-init",
@@ -116,7 +117,57 @@ def test_a_call_is_shut_in(probe: Any, runtime: str) -> None:
         "/run/.containerenv",
         "/run/podman-init",
     }
-    assert set(seen["mounted"]) - engines == ours | {"/workspace/probe.py"}
+    assert set(seen["mounted"]) - engines == ours
+
+
+NAMES = (
+    b"a,src=results", b"a,results", b"dst=x,ro", b"a:b:ro", b"a=b", b"back\\slash", b"new\nline",
+    b'"quoted"', b"it's", b" space ", b"-leading", b"--mount=x", b"$(id)`id`;id", b"*?[]{}",
+    b"\x01\x1b[31m\x7f", "\u00e9\u6f22\u202e".encode(), b"\xff\xfe", b"#x", b"%s%n", b"n" * 255,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [b"plain", b"an, org:aniser's \"=\\", b"--x\nline"])
+@pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)
+def test_no_name_of_a_folder_mounts_anything(
+    runtime: str,
+    place: bytes,
+    loaded: Any,
+    table: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files of any name are there to read, the run's files are not, wherever the run folder is."""
+    run_folder = tmp_path / os.fsdecode(place)
+    truth = run_folder / "results/prepare/c1.truth.npz"
+    truth.parent.mkdir(parents=True)
+    truth.write_text("THE SECRET TRUTH")
+    monkeypatch.chdir(run_folder)
+    folder = run_folder / "submissions/team"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        (folder / os.fsdecode(name)).write_text(f"<{number}>")
+    (folder / "predict.sh").write_text(
+        'for f in *; do [ -f "$f" ] && cat -- "$f"; done; cat -- */prepare/* */*/*; ls -A inputs; '
+        "find / -name '*truth*' 2>/dev/null"
+    )
+    base = loaded("tiny", runtime)
+    played = table.play(runners.ready(folder, runtime=runtime, base_image=base))
+    assert {f"<{number}>" for number in range(len(NAMES))} <= set(re.findall(r"<\d+>", played.log))
+    assert "SECRET" not in played.log
+    assert "truth.npz" not in played.log
+    assert played.status == "no_answer"
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)
+def test_the_temporary_folder_may_have_any_name(
+    runtime: str, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an engine's argument would split at is no matter in TMPDIR."""
+    strange = tmp_path / 'tmp, a:b="c" \\d'
+    strange.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(strange))
+    assert "hello" in play("echo hello").log
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)

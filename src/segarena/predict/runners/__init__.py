@@ -6,8 +6,11 @@ is decided in `segarena.predict.session`; a runner raises EngineError only when 
 fails, because then nobody's score may suffer.
 """
 
+import contextlib
 import shlex
+import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +21,8 @@ from segarena.provenance import file_digest, folder_digest
 Image = dict[str, Any]
 
 GIB = 2**30
+
+WORKSPACE, SUBMISSION = "/workspace", "/submission"
 
 
 @dataclass(frozen=True)
@@ -98,35 +103,133 @@ class Runner(Protocol):
 def ready(source: Path, *, runtime: str, base_image: str) -> Image:
     """Make a submission ready under the runtime of the config; return what image.json says of it.
 
-    runtime auto takes Docker wherever it can; a folder falls back to a plain process, and a line on
-    stderr says so. Raises SubmissionError, ConfigError or EngineError.
+    runtime auto is Docker; only a folder where no `base_image` is set runs as a plain process, and
+    a line on stderr says so. Raises SubmissionError, ConfigError or EngineError.
     """
-    if runtime != "auto":
+    if runtime == "auto":
+        runtime = "docker"
+        if source.is_dir() and not base_image:
+            runtime = "process"
+            print(
+                f"segarena: {source.name} runs as a plain process, which is not isolated and for "
+                "trusted code only; set base_image to run it in a container",
+                file=sys.stderr,
+            )
+    with _readable(source):
         return runner(runtime, base_image).ready(source)
-    try:
-        return runner("docker", base_image).ready(source)
-    except (ConfigError, EngineError) as error:  # no base_image, or no engine
-        if source.is_file():
-            raise
-        line = f"segarena: {source.name} runs as a plain process, for trusted code only: {error}"
-        print(line, file=sys.stderr)
-        return runner("process").ready(source)
 
 
-def mounted_files(image: Image) -> list[Path]:
-    """Return the files and folders that a folder's container sees of it; none for an archive."""
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the host that a container sees at `target`."""
+
+    source: Path
+    target: str
+    read_only: bool
+
+    def __str__(self) -> str:
+        """Return it as --mount of docker, podman and apptainer takes it, a line of CSV."""
+        words = ["type=bind", f"src={self.source}", f"dst={self.target}"]
+        return ",".join(map(_csv_field, words + ["readonly"] * self.read_only))
+
+
+def mounts_of(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[Mount]:
+    """Return what a container sees beside its image, making what is missing beside `inputs`.
+
+    A folder submission is at /submission as a whole. /workspace is a folder of ours with a link
+    for each of its entries, so no name that a stranger chose gets into an engine's arguments.
+    """
+    mounts = [
+        Mount(inputs, f"{WORKSPACE}/inputs", read_only=True),
+        Mount(outputs, f"{WORKSPACE}/outputs", read_only=False),
+    ]
     if not image.get("mounted"):
-        return []
+        return mounts
+    submission, workspace = inputs.parent / "submission", inputs.parent / "workspace"
+    source = Path(image["source"]).resolve()
+    with _readable(source):
+        if _readable_by_all(source):
+            submission.symlink_to(source)
+        else:
+            _copy_readable(source, submission)
+        _fill_workspace(workspace, source)
+    # Whoever the program runs as may write beside the code, if anybody may.
+    workspace.chmod(0o777 if limits.write_beside_code else 0o755)
     return [
-        path
-        for path in sorted(Path(image["source"]).iterdir())
-        if path.name not in {"inputs", "outputs"}
+        Mount(workspace, WORKSPACE, read_only=not limits.write_beside_code),
+        Mount(submission, SUBMISSION, read_only=True),
+        *mounts,
     ]
 
 
+@contextlib.contextmanager
+def _readable(source: Path) -> Iterator[None]:
+    """Turn what reading or copying a submission's files may raise into EngineError."""
+    try:
+        yield
+    except (OSError, shutil.Error) as error:
+        raise EngineError(
+            f"{source}: cannot be read or copied ({error}); the user who runs SegArena must be "
+            "able to read all of it, and the disk must have room"
+        ) from error
+
+
+def _fill_workspace(workspace: Path, source: Path) -> None:
+    """Make the folder that a folder submission has at /workspace."""
+    workspace.mkdir()
+    for name in ("inputs", "outputs"):
+        (workspace / name).mkdir()
+        (workspace / name).chmod(0o755)
+    for path in source.iterdir():
+        if path.name in {"inputs", "outputs"}:
+            continue
+        # A link may name its target by its place on the host, which the container does not have.
+        inside = path.is_symlink() and path.resolve().is_relative_to(source)
+        target = path.resolve().relative_to(source) if inside else path.name
+        (workspace / path.name).symlink_to(f"{SUBMISSION}/{target}")
+
+
+def _readable_by_all(source: Path) -> bool:
+    """Return whether every user can read all of a folder, as the user of any image must."""
+    return all(
+        path.stat().st_mode & needed == needed
+        for path in (source, *source.rglob("*"))
+        if (needed := 0o005 if path.is_dir() else 0o004) and _is_content(path)
+    )
+
+
+def _copy_readable(source: Path, copy: Path) -> None:
+    """Copy a folder that was unpacked under a strict umask, readable by all."""
+
+    def others(folder: str, names: list[str]) -> list[str]:
+        return [
+            name
+            for name in names
+            if not (path := Path(folder, name)).is_symlink() and not _is_content(path)
+        ]
+
+    shutil.copytree(source, copy, symlinks=True, ignore=others)
+    for path in (copy, *copy.rglob("*")):
+        if _is_content(path):
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _is_content(path: Path) -> bool:
+    """Return whether a path is a file or folder itself: no link, no fifo, no device."""
+    return not path.is_symlink() and (path.is_file() or path.is_dir())
+
+
+def _csv_field(text: str) -> str:
+    special = any(character in text for character in '",\r\n') or text.startswith(" ")
+    return '"{}"'.format(text.replace('"', '""')) if special else text
+
+
 def command_line(words: list[str]) -> str:
-    """Return a command as people can read and run it, an option a line."""
-    return shlex.join(words).replace(" --", " \\\n    --")
+    """Return a command as people can read and run it, one option per line."""
+    return "".join(
+        f" \\\n    {shlex.quote(word)}" if word.startswith("--") else f" {shlex.quote(word)}"
+        for word in words
+    ).lstrip()
 
 
 def bad_image(source: Path, message: str) -> Image:

@@ -24,12 +24,19 @@ from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import whole
 from segarena.predict import gpu
 from segarena.predict.image import image_of_archive, image_of_folder, opened_archive
-from segarena.predict.runners import Image, Limits, Outcome, command_line, mounted_files
+from segarena.predict.runners import (
+    WORKSPACE,
+    Image,
+    Limits,
+    Mount,
+    Outcome,
+    command_line,
+    mounts_of,
+)
 from segarena.predict.runners.watch import excess, readable, use
 from segarena.provenance import file_digest
 
 IMAGES = Path(".snakemake/segarena/apptainer")
-WORKSPACE = "/workspace"
 LOG_BYTES = 256 << 10
 
 _STARTED = ".started"
@@ -65,7 +72,8 @@ class ApptainerRunner:
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         marker = outputs / _STARTED
         with tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work:
-            asked = self._asked(image, inputs, outputs, Path(work), limits)
+            mounts = mounts_of(image, inputs, outputs, limits)
+            asked = self._asked(image, mounts, Path(work), limits)
             started = time.monotonic()
             with log.open("wb") as printed:
                 process = subprocess.Popen(
@@ -82,7 +90,7 @@ class ApptainerRunner:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-                watch = _Watch(process, outputs, Path(work), log, limits)
+                watch = _Watch(process, mounts, Path(work), log, limits)
                 try:
                     why = watch.until_end(started + limits.seconds)
                 finally:
@@ -105,7 +113,8 @@ class ApptainerRunner:
         )
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
-        asked = self._asked(image, inputs, outputs, outputs.parent, limits)
+        mounts = mounts_of(image, inputs, outputs, limits)
+        asked = self._asked(image, mounts, outputs.parent, limits)
         return command_line([*asked, "sh", "predict.sh"])
 
     def _described_folder(self, source: Path) -> Image:
@@ -125,9 +134,7 @@ class ApptainerRunner:
                 raise ConfigError(f"base_image: {error}") from error
         return {"image_id": image_id, "base": str(base), **described}
 
-    def _asked(
-        self, image: Image, inputs: Path, outputs: Path, work: Path, limits: Limits
-    ) -> list[str]:
+    def _asked(self, image: Image, mounts: list[Mount], work: Path, limits: Limits) -> list[str]:
         """Return the command line up to the image, which is built where it is not there yet."""
         devices = gpu.assigned()
         environment = {
@@ -150,9 +157,7 @@ class ApptainerRunner:
             *(["--nv"] if devices else []),
             f"--workdir={work}",  # /tmp; Apptainer's own is 64 MB
             f"--pwd={WORKSPACE}",
-            f"--bind={inputs}:{WORKSPACE}/inputs:ro",
-            f"--bind={outputs}:{WORKSPACE}/outputs",
-            *(f"--bind={path}:{WORKSPACE}/{path.name}:ro" for path in mounted_files(image)),
+            *(f"--mount={mount}" for mount in mounts),
             *(f"--env={name}={value}" for name, value in environment.items()),
             str(self._sif(image)),
         ]
@@ -208,10 +213,17 @@ class _Watch:
     """Looks at a container's processes until they end, and kills them when they go too far."""
 
     def __init__(
-        self, process: subprocess.Popen, outputs: Path, work: Path, log: Path, limits: Limits
+        self,
+        process: subprocess.Popen,
+        mounts: list[Mount],
+        work: Path,
+        log: Path,
+        limits: Limits,
     ) -> None:
-        self.process, self.outputs, self.work, self.log = process, outputs, work, log
-        self.limits = limits
+        self.process, self.work, self.log, self.limits = process, work, log, limits
+        writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
+        self.outputs = writable.pop(f"{WORKSPACE}/outputs")
+        self.workspace = writable.get(WORKSPACE)
         self.peak_memory_bytes = 0
         self._beside_at_first: int | None = None
 
@@ -251,6 +263,9 @@ class _Watch:
         self.peak_memory_bytes = max(memory, self.peak_memory_bytes)
         if len(family) > limits.processes:
             return f"more than {limits.processes:,} processes"
+        if self.workspace:
+            most = limits.disk_bytes
+            beside += use(self.workspace, most_files=_MOST_TMP_FILES, most_bytes=most)[1]
         in_tmp = use(self.work, most_files=_MOST_TMP_FILES, most_bytes=limits.tmp_bytes)[1]
         for size, most, where in (
             (self.log.stat().st_size, limits.printed_bytes, "printed"),

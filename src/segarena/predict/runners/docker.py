@@ -32,11 +32,18 @@ import urllib3.exceptions
 from segarena.errors import EngineError, SubmissionError
 from segarena.predict import gpu
 from segarena.predict.image import content, image_of_archive, image_of_folder, opened_archive
-from segarena.predict.runners import Image, Limits, Outcome, command_line, mounted_files
+from segarena.predict.runners import (
+    WORKSPACE,
+    Image,
+    Limits,
+    Mount,
+    Outcome,
+    command_line,
+    mounts_of,
+)
 from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
 
 LABEL = "segarena"
-WORKSPACE = "/workspace"
 LOG_BYTES = 256 << 10
 LOAD_SECONDS = 3600
 
@@ -84,14 +91,14 @@ class DockerRunner:
         with _engine_errors(f"{image['source']}: running a container"):
             self._check_room(limits)
             image = {**image, "image_id": self._ready_again(image)}
-            mounts = _mounts(image, inputs, outputs)
+            mounts = mounts_of(image, inputs, outputs, limits)
             started, since = time.monotonic(), time.time()
             container = self._create(image, limits, mounts)
             with self._removed(container):
                 printed = self._start(container)
                 if isinstance(printed, str):
                     return Outcome(None, time.monotonic() - started, 0.0, cannot_start=printed)
-                watch = self._watch(container, outputs, limits, printed)
+                watch = self._watch(container, mounts, limits, printed)
                 why = watch.until_end(started + limits.seconds)
                 seconds = time.monotonic() - started
                 state = self.engine.inspect_container(container)["State"]
@@ -105,7 +112,9 @@ class DockerRunner:
                 written = self._written(container, mounts) if told else ()
                 if os.geteuid() != 0:
                     self._make_readable(container, outputs)
-                    self._clear_foreign(image, outputs)
+                    for mount in mounts:
+                        if not mount.read_only:
+                            self._clear_foreign(image, mount.source, mount.target)
         return Outcome(
             exit_code=state["ExitCode"],
             seconds=seconds,
@@ -119,7 +128,8 @@ class DockerRunner:
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
         known = {**image, "image_id": self._ready_again(image)}
-        return command_line(["docker", "run", "--rm", *flags(known, inputs, outputs, limits)])
+        mounts = mounts_of(image, inputs, outputs, limits)
+        return command_line(["docker", "run", "--rm", *flags(known, mounts, limits)])
 
     def _ready_folder(self, source: Path) -> Image:
         described = image_of_folder(source, self.base_image)
@@ -193,7 +203,7 @@ class DockerRunner:
         self._load(Path(image["source"]), image)
         return self._name(image)
 
-    def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
+    def _create(self, image: Image, limits: Limits, mounts: list[Mount]) -> str:
         created = self.engine.create_container(
             image["image_id"],
             command=["sh", "predict.sh"],
@@ -209,9 +219,9 @@ class DockerRunner:
         )
         return created["Id"]
 
-    def _shut_in(self, limits: Limits, mounts: list[Any]) -> Any:
+    def _shut_in(self, limits: Limits, mounts: list[Mount]) -> Any:
         return self.engine.create_host_config(
-            mounts=mounts,
+            mounts=[_bind(mount) for mount in mounts],
             network_mode="none",
             ipc_mode="private",
             read_only=not limits.write_beside_code,
@@ -242,8 +252,10 @@ class DockerRunner:
             raise
         return printed
 
-    def _watch(self, container: str, outputs: Path, limits: Limits, printed: "Printed") -> "Watch":
-        return Watch(self.engine, container, outputs, limits, printed)
+    def _watch(
+        self, container: str, mounts: list[Mount], limits: Limits, printed: "Printed"
+    ) -> "Watch":
+        return Watch(self.engine, container, mounts, limits, printed)
 
     def _was_killed(self, container: str, since: float) -> bool:
         """Return whether anybody told the engine to kill a container."""
@@ -256,20 +268,27 @@ class DockerRunner:
         with contextlib.closing(kills):
             return any(True for _ in kills)
 
-    def _written(self, container: str, mounts: list[Any]) -> tuple[str, ...]:
+    def _written(self, container: str, mounts: list[Mount]) -> tuple[str, ...]:
         """Return the files that were written beside /tmp and the mounts, a hundred at most."""
         changes = [change["Path"] for change in self.engine.diff(container) or ()]
         folders = {str(Path(path).parent) for path in changes}
-        elsewhere = {"/tmp", "/dev", "/proc", "/sys", *(mount["Target"] for mount in mounts)}
+        elsewhere = {"/tmp", "/dev", "/proc", "/sys", *(mount.target for mount in mounts)}
         prefixes = tuple(f"{folder}/" for folder in elsewhere)
-        files = (
+        files = [
             path
             for path in changes
             if path not in folders
             and not f"{path}/".startswith(prefixes)
             and not path.endswith("/docker-init")  # the engine's own, as is Podman's /etc
             and path != "/etc"
-        )
+        ]
+        for mount in mounts:
+            if mount.target == WORKSPACE:  # of a folder; there the links and two folders are ours
+                files += [
+                    f"{WORKSPACE}/{path.relative_to(mount.source)}"
+                    for path in mount.source.rglob("*")
+                    if path.is_file() and not path.is_symlink()
+                ]
         return tuple(sorted(files)[:100])
 
     def _make_readable(self, container: str, outputs: Path) -> None:
@@ -289,28 +308,28 @@ class DockerRunner:
                         with path.open("xb") as copy:
                             shutil.copyfileobj(content, copy)
 
-    def _clear_foreign(self, image: Image, outputs: Path) -> None:
+    def _clear_foreign(self, image: Image, folder: Path, target: str) -> None:
         """Remove folders that belong to the container's root, which a plain user cannot.
 
         They are removed as they were made, in a container: with the image's own `rm`, which sees
-        nothing but the outputs. A folder is never an answer, so nothing is lost.
+        nothing but the folder they are in. A folder is never an answer, so nothing is lost.
         """
-        with os.scandir(outputs) as entries:
-            folders = [
-                f"{WORKSPACE}/outputs/{entry.name}"
+        with os.scandir(folder) as entries:
+            foreign = [
+                f"{target}/{entry.name}"
                 for entry in entries
                 if entry.is_dir(follow_symlinks=False)
                 and entry.stat(follow_symlinks=False).st_uid != os.geteuid()
             ]
-        if not folders:
+        if not foreign:
             return
         created = self.engine.create_container(
             image["image_id"],
             entrypoint=["rm", "-rf", "--"],
-            command=folders,
+            command=foreign,
             user="0",
             host_config=self.engine.create_host_config(
-                mounts=[_bind(outputs, f"{WORKSPACE}/outputs", read_only=False)],
+                mounts=[_bind(Mount(folder, target, read_only=False))],
                 network_mode="none",
                 cap_drop=["ALL"],
                 cap_add=["DAC_OVERRIDE"],
@@ -353,17 +372,20 @@ class Watch:
         self,
         engine: docker.APIClient,
         container: str,
-        outputs: Path,
+        mounts: list[Mount],
         limits: Limits,
         printed: "Printed",
     ) -> None:
         self.engine, self.container = engine, container
-        self.outputs, self.limits, self.printed = outputs, limits, printed
+        self.limits, self.printed = limits, printed
+        writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
+        self.outputs = writable.pop(f"{WORKSPACE}/outputs")
         self.peak_memory_bytes: int | None = None
         found = engine.inspect_container(container)
         self._memory = memory_of(found["State"]["Pid"], container)
         # What an image declares as a volume is on the engine's disk, but not in the layer's size.
         self._volumes = [Path(m["Source"]) for m in found["Mounts"] if m["Type"] == "volume"]
+        self._volumes += writable.values()
         self._next_questions = time.monotonic() + _SECONDS_BETWEEN_QUESTIONS
 
     def until_end(self, deadline: float) -> str:
@@ -507,13 +529,8 @@ def client(seconds: int, host: str = "") -> docker.APIClient:
         ) from error
 
 
-def flags(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[str]:
+def flags(image: Image, mounts: list[Mount], limits: Limits) -> list[str]:
     """Return what `_shut_in` asks of the API as `docker run` and `podman run` take it."""
-    mounts = (
-        f"--mount=type=bind,src={mount['Source']},dst={mount['Target']}"
-        + ",readonly" * mount["ReadOnly"]
-        for mount in _mounts(image, inputs, outputs)
-    )
     return [
         "--init",
         "--network=none",
@@ -531,7 +548,7 @@ def flags(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[str
         f"--tmpfs=/tmp:rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}",
         *([] if limits.write_beside_code else ["--read-only"]),
         *([f"--user={os.getuid()}:{os.getgid()}"] if limits.user == "caller" else []),
-        *mounts,
+        *(f"--mount={mount}" for mount in mounts),
         f"--workdir={WORKSPACE}",
         f"--env=INPUTS={WORKSPACE}/inputs",
         f"--env=OUTPUTS={WORKSPACE}/outputs",
@@ -541,19 +558,9 @@ def flags(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[str
     ]
 
 
-def _mounts(image: Image, inputs: Path, outputs: Path) -> list[Any]:
-    """Return what a container sees beside its image: its input, its outputs, a folder's files."""
-    mounts = [
-        _bind(inputs, f"{WORKSPACE}/inputs", read_only=True),
-        _bind(outputs, f"{WORKSPACE}/outputs", read_only=False),
-    ]
-    return mounts + [
-        _bind(path, f"{WORKSPACE}/{path.name}", read_only=True) for path in mounted_files(image)
-    ]
-
-
-def _bind(source: Path, target: str, *, read_only: bool) -> Any:
-    return docker.types.Mount(target, str(source.resolve()), type="bind", read_only=read_only)
+def _bind(mount: Mount) -> Any:
+    source = str(mount.source.resolve())
+    return docker.types.Mount(mount.target, source, type="bind", read_only=mount.read_only)
 
 
 def _gpus() -> list[Any]:

@@ -16,11 +16,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from segarena.errors import EngineError
 from segarena.predict import gpu
-from segarena.predict.runners import Image, Limits, Outcome, command_line
+from segarena.predict.runners import Image, Limits, Mount, Outcome, command_line, mounts_of
 from segarena.predict.runners.docker import LABEL, DockerRunner, Printed, Watch, client, flags
 
 _ANSWER_SECONDS = 120
@@ -72,16 +71,16 @@ class PodmanRunner(DockerRunner):
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
         with self._service():
-            words = ["podman", "run", "--rm", *self._flags(image, inputs, outputs, limits)]
+            mounts = mounts_of(image, inputs, outputs, limits)
+            words = ["podman", "run", "--rm", *self._flags(image, mounts, limits)]
         return command_line(words)
 
-    def _create(self, image: Image, limits: Limits, mounts: list[Any]) -> str:
-        inputs, outputs = (Path(mount["Source"]) for mount in mounts[:2])
+    def _create(self, image: Image, limits: Limits, mounts: list[Mount]) -> str:
         ours = [f"--label={LABEL}={Path.cwd()}", "--log-driver=none"]
-        asked = self._flags(image, inputs, outputs, limits)
+        asked = self._flags(image, mounts, limits)
         return _ask([self.command, "create", *ours, *asked])
 
-    def _flags(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> list[str]:
+    def _flags(self, image: Image, mounts: list[Mount], limits: Limits) -> list[str]:
         return [
             "--pull=never",
             "--http-proxy=false",  # they may hold passwords
@@ -89,11 +88,13 @@ class PodmanRunner(DockerRunner):
             "--security-opt=label=disable",  # SELinux would let nobody read the mounts
             *(f"--ulimit={name}={most}:{most}" for name, most in self._rlimits.items()),
             *(f"--device=nvidia.com/gpu={device}" for device in gpu.assigned()),
-            *flags(image, inputs, outputs, limits),
+            *flags(image, mounts, limits),
         ]
 
-    def _watch(self, container: str, outputs: Path, limits: Limits, printed: Printed) -> Watch:
-        return _Watch(self.engine, container, outputs, limits, printed)
+    def _watch(
+        self, container: str, mounts: list[Mount], limits: Limits, printed: Printed
+    ) -> Watch:
+        return _Watch(self.engine, container, mounts, limits, printed)
 
     def _was_killed(self, container: str, since: float) -> bool:
         # The API tells nothing of what is over.
