@@ -73,6 +73,18 @@ def _lowest_bit(typing_context: Any, word: Any) -> Any:
 lowest_bit: Any = intrinsic(_lowest_bit)
 
 
+def _ones(typing_context: Any, word: Any) -> Any:
+    """Return how many bits are set, as a machine instruction."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+ones: Any = intrinsic(_ones)
+
+
 # ---- what each label has in both maps, in one pass
 
 
@@ -283,11 +295,11 @@ def _root(parents: Any, run: int) -> int:
 
 
 @kernel
-def _join(parents: Any, starts: Any, stops: Any, here: Any, there: Any) -> None:
-    """Join the runs of two neighbouring rows that touch, corners included."""
+def _join(parents: Any, starts: Any, stops: Any, here: Any, there: Any, reach: int) -> None:
+    """Join the runs of two neighbouring rows that touch; reach: 1 with corners, 0 without."""
     one, other = here[0], there[0]
     while one < here[1] and other < there[1]:
-        if starts[other] <= stops[one] and stops[other] >= starts[one]:
+        if starts[other] < stops[one] + reach and stops[other] + reach > starts[one]:
             a, b = _root(parents, one), _root(parents, other)
             if a < b:
                 parents[b] = a
@@ -300,8 +312,8 @@ def _join(parents: Any, starts: Any, stops: Any, here: Any, there: Any) -> None:
 
 
 @kernel
-def components(found: Any, height: int) -> Any:
-    """Return for each run the first run of its 26-connected component."""
+def components(found: Any, height: int, corners: bool = True) -> Any:
+    """Return for each run the first run of its component: 26-connected, else 6-connected."""
     rows, starts, stops = found
     parents = np.arange(len(starts), dtype=np.int32)
     for row in range(len(rows) - 1):
@@ -309,14 +321,60 @@ def components(found: Any, height: int) -> Any:
         if here[0] == here[1]:
             continue
         y = row % height
+        reach = 1 if corners else 0
         if y > 0:
-            _join(parents, starts, stops, here, (rows[row - 1], rows[row]))
+            _join(parents, starts, stops, here, (rows[row - 1], rows[row]), reach)
         if row >= height:
-            for above in range(row - height - (y > 0), row - height + 1 + (y < height - 1)):
-                _join(parents, starts, stops, here, (rows[above], rows[above + 1]))
+            before, after = reach * (y > 0), reach * (y < height - 1)
+            for above in range(row - height - before, row - height + 1 + after):
+                _join(parents, starts, stops, here, (rows[above], rows[above + 1]), reach)
     for run in range(len(parents)):
         parents[run] = parents[parents[run]]
     return parents
+
+
+@kernel
+def euler(words: Any) -> Any:
+    """Return the Euler number of a bit mask's closed voxels, whose last plane and row are clear.
+
+    It is the number of their corners - edges + faces - voxels, each counted once.
+    """
+    depth, height, width = words.shape
+    clear = np.zeros(width, np.uint64)
+    number = 0
+    for z in range(depth):
+        for y in range(height):
+            a, b, c, d = _around(words, clear, z, y, False)
+            carry = np.zeros(4, np.uint64)
+            for w in range(width):
+                sides = (a[w] | b[w] | c[w] | d[w], d[w], b[w] | d[w], c[w] | d[w])
+                for i in range(4):
+                    both = sides[i] | sides[i] << ONE | carry[i]
+                    carry[i] = sides[i] >> TOP
+                    count = ones(both) - ones(sides[i])
+                    number += count if i < 2 else -count
+    return number
+
+
+@kernel
+def centre(words: Any) -> Any:
+    """Return the mean (z, y, x) of the bits that are set."""
+    depth, height, width = words.shape
+    sums = np.zeros(3, np.int64)
+    count = 0
+    for z in range(depth):
+        for y in range(height):
+            for w in range(width):
+                here = ones(words[z, y, w])
+                count += here
+                sums[0] += here * z
+                sums[1] += here * y
+                sums[2] += here * w * 64
+                left = words[z, y, w]
+                while left:
+                    sums[2] += np.int64(lowest_bit(left))
+                    left &= left - ONE
+    return sums / count
 
 
 @kernel
@@ -819,6 +877,9 @@ def compile_all() -> None:
         words = bits(labels, 1, box)
     whole = runs(words)
     components(whole, words.shape[1])
+    components(whole, words.shape[1], False)
+    euler(words)
+    centre(words)
     shape = (words.shape[0], words.shape[1], 64)
     largest, extent = largest_component(whole, shape[1])
     for open_beyond in (False, True):

@@ -76,12 +76,12 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
     Ends the run with one line when another run holds the lock, there is no such GPU, or a protocol
     asks for a metric that the catalogue does not have.
     """
-    from segarena.score.metrics import check
+    from segarena.score.metrics import check_protocol
 
     with refused():
         for protocol in protocols:
             with _named(f"protocol {protocol['name']}"):
-                check(protocol["metrics"])
+                check_protocol(protocol)
         _check_name(Path.cwd())
         lock(Path(".snakemake/segarena.lock"))
         gpu.check(gpus, cluster=cluster)

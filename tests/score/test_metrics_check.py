@@ -108,7 +108,18 @@ def shown(value):
         return "counted"
     if math.isnan(value):
         return "nan"
-    return "inf" if math.isinf(value) else f"{value:g}"
+    return f"{value:g}"
+
+
+def shown_parameters(parameters):
+    one_of = [name for name, p in parameters.items() if p.one_of]
+    single = [
+        f"`{name}`" + ("" if p.default is None else f" = {p.default}")
+        for name, p in parameters.items()
+        if not p.one_of
+    ]
+    choice = [f"one of {', '.join(f'`{name}`' for name in one_of)}"] if one_of else []
+    return "; ".join([*choice, ", ".join(single)] if single else choice)
 
 
 def test_the_documented_table_is_the_catalogue():
@@ -124,17 +135,13 @@ def test_the_documented_table_is_the_catalogue():
         [
             m.name,
             m.unit,
-            "larger" if m.larger_is_better else "smaller",
+            {True: "larger", False: "smaller", None: "near 0"}[m.larger_is_better],
             f"{shown(m.range[0])} to {shown(m.range[1])}",
             m.needs,
             shown(m.empty_answer),
             shown(m.empty_truth),
             shown(m.both_empty),
-            ", ".join(
-                f"`{name}`" + ("" if p.default is None else f" = {p.default}")
-                for name, p in m.parameters.items()
-            )
-            or "none",
+            shown_parameters(m.parameters) or "none",
         ]
         for m in METRICS.values()
     ]

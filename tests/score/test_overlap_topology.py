@@ -1,4 +1,4 @@
-"""Tests of metrics of shared voxels and of shape, on figures counted by hand."""
+"""Tests of metrics of shared voxels and of shape, on figures counted manually."""
 
 import math
 
@@ -70,6 +70,73 @@ def test_boundary_iou_takes_the_image_edge_for_outside():
     assert measured(truth, answer, rim) == [pytest.approx(15 / 16)]
 
 
+def test_boundary_iou_with_widths_in_voxels_by_hand():
+    """A 7 x 7 square less its corner pixel: rims of one and two pixels, counted for both steps."""
+    truth = np.zeros((1, 9, 9), np.uint8)
+    truth[0, 1:8, 1:8] = 1
+    answer = truth.copy()
+    answer[0, 1, 1] = 0
+    rims = [
+        {"name": "BoundaryIoU", "width_voxels": width, "distance": distance, "as": f"{n}"}
+        for n, (width, distance) in enumerate(
+            [(1, "euclidean"), (1, "chessboard"), (2, "euclidean"), (2, "chessboard")]
+        )
+    ]
+    # rims of the square: 24 and 40; without the corner 23 and 39. In chessboard steps the missing
+    # corner adds (2, 2) to the rim of one and (3, 3) to that of two; in Euclidean ones neither.
+    expected = [23 / 24, 23 / 25, 39 / 40, 39 / 41]
+    assert measured(truth, answer, *rims) == pytest.approx(expected)
+
+
+def test_boundary_iou_with_a_share_of_the_diagonal():
+    """2 % of the diagonal of 100 x 100 pixels is 2.8, so the rim is 3 pixels wide; at least 1."""
+    for side, width in ((100, 3), (10, 1)):
+        truth = np.zeros((1, side, side), np.uint8)
+        truth[0, 1:-1, 1:-1] = 1
+        answer = truth.copy()
+        answer[0, side // 2 :] = 0
+        by_ratio = {"name": "BoundaryIoU", "width_ratio": 0.02, "distance": "chessboard"}
+        by_width = by_ratio | {"width_voxels": width, "as": "by_width"}
+        del by_width["width_ratio"]
+        one, other = measured(truth, answer, by_ratio, by_width)
+        assert one == other < 1
+
+
+def test_boundary_iou_in_voxels_does_not_mind_the_spacing():
+    """A width in voxels is the same whatever their size; one in mm is not."""
+    truth = np.zeros((5, 9, 9), np.uint8)
+    truth[:, 1:8, 1:8] = 1
+    answer = truth.copy()
+    answer[2, 4, 4] = 0
+    rim = [{"name": "BoundaryIoU", "width_voxels": 1}]
+    values = {score(truth, answer, (z, 1, 1), rim)[0].value for z in (0.1, 1, 7)}
+    assert len(values) == 1
+
+
+def test_volume_differences_have_a_sign():
+    """Voxels of 2 mm3: 3 instead of 4 is -25 % and -0.002 ml, 5 instead of 4 the opposite."""
+    found = measured(row(1, 1, 1, 1, 0), row(1, 1, 1, 0, 0), "RVD", "VD_ml")
+    assert found == pytest.approx([-0.25, -0.002])
+    found = measured(row(1, 1, 1, 1, 0), row(1, 1, 1, 1, 1), "RVD", "VD_ml")
+    assert found == pytest.approx([0.25, 0.002])
+
+
+def test_fbeta_weighs_recall_by_beta():
+    """Precision 2/3 and recall 1/2: F2 is 5 * (1/3) / (4 * 2/3 + 1/2); F1 is the DSC."""
+    metrics = [{"name": "FBeta", "beta": beta, "as": str(beta)} for beta in (2, 0.5, 1)]
+    found = measured(row(1, 1, 1, 1, 0), row(0, 0, 1, 1, 1), *metrics, "DSC")
+    expected = [5 / 3 / (8 / 3 + 0.5), 1.25 / 3 / (0.25 * 2 / 3 + 0.5), 4 / 7, 4 / 7]
+    assert found == pytest.approx(expected)
+
+
+def test_centre_distance_is_in_mm():
+    """Centres three voxels of 2 mm and four of 1 mm apart, in masks beyond 64 voxels: sqrt(52)."""
+    truth, answer = np.zeros((2, 8, 9, 150), np.uint8)
+    truth[1, 2, 70:73] = 1
+    answer[4, 5:8, 71] = 1
+    assert measured(truth, answer, "CentreDistance") == [pytest.approx(math.sqrt(36 + 16))]
+
+
 def test_cldice_does_not_mind_thickness():
     """A thick line against a thin one along its centre: a perfect centre line, a poor DSC."""
     truth = np.zeros((9, 9, 40), np.uint8)
@@ -125,10 +192,10 @@ def test_empty_sides_have_the_values_of_the_catalogue(truth, answer, place):
     ]
     found = {s.metric: s.value for s in score(truth, answer, SPACING_MM, metrics, labels=[1])}
     counted = {
-        "empty_answer": {"Components": 0, "Betti0Error": 2},
-        "empty_truth": {"Components": 2, "Betti0Error": 2},
-        "both_empty": {"Components": 0, "Betti0Error": 0},
-    }[place]
+        "empty_answer": {"Components": 0, "Betti0Error": 2, "EulerError": 2, "VD_ml": -0.004},
+        "empty_truth": {"Components": 2, "Betti0Error": 2, "EulerError": 2, "VD_ml": 0.004},
+        "both_empty": {"Components": 0, "Betti0Error": 0, "EulerError": 0, "VD_ml": 0},
+    }[place] | {"Betti1Error": 0, "Betti2Error": 0}
     for name, metric in METRICS.items():
         stated = getattr(metric, place)
         expected = counted[name] if stated is None else stated
@@ -143,8 +210,9 @@ def test_identical_masks_are_perfect():
     for metric in METRICS.values():
         given = {k: v for k, v in needed.items() if k in metric.parameters}
         (found,) = measured(truth, truth.copy(), {"name": metric.name} | given)
+        best = {True: metric.range[1], False: metric.range[0], None: 0}[metric.larger_is_better]
         if metric.name != "Components":
-            assert found == metric.range[1 if metric.larger_is_better else 0], metric.name
+            assert found == best, metric.name
 
 
 def test_a_single_voxel_is_measured_by_every_metric():

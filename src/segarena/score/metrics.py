@@ -8,18 +8,22 @@ docs/metrics.md shows this catalogue as a table; a test keeps the two in step.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from segarena.errors import ConfigError
+from segarena.errors import CaseError, ConfigError
 from segarena.score import overlap, surface, topology
 from segarena.score.pair import Pair, Spacing, pairs
 
-OUTSIDE_KEYS = {"name", "as", "zero_unless"}
+OUTSIDE_KEYS = {"name", "as", "zero_unless", "empty", "worst_mm"}
 """Keys of a protocol's metric that are not parameters of the metric itself."""
 
 NAN, INF = math.nan, math.inf
+
+WIDTHS = ("width_mm", "width_voxels", "width_ratio")
+"""The parameters of which BoundaryIoU needs one."""
 
 
 class Score(NamedTuple):
@@ -34,13 +38,16 @@ class Score(NamedTuple):
 class Parameter:
     """What a metric's parameter may be.
 
-    default: None where it must be given. choices: the words it may be, or None for a number above
-    0. per_label: a mapping from labels to numbers, with a `default`, will do as well.
+    default: None where it must be given. choices: the words it may be, or None for a number from
+    above 0 to `at_most`. per_label: a mapping from labels to numbers, with a `default`, will do as
+    well. one_of: parameters of which exactly one must be given, this one among them.
     """
 
     default: Any = None
     choices: tuple[Any, ...] | None = None
+    at_most: float = INF
     per_label: bool = False
+    one_of: tuple[str, ...] = ()
 
 
 POINTS = Parameter("elements", ("elements", "voxels"))
@@ -53,13 +60,14 @@ class Metric:
     """One metric of the catalogue.
 
     needs: "labels", "surfaces" or "probabilities". empty_answer, empty_truth, both_empty: the value
-    then; None where the function knows. range: smallest and largest value.
+    then; None where the function knows. range: smallest and largest value. larger_is_better: None
+    where a value is the better the nearer it is to 0, which no ranking knows.
     """
 
     name: str
     function: Callable[..., float]
     unit: str
-    larger_is_better: bool
+    larger_is_better: bool | None
     range: tuple[float, float]
     needs: str
     empty_answer: float | None
@@ -109,12 +117,20 @@ def masd(pair: Pair, /, *, points: str, dimensions: Any) -> float:
 
 _SHARE = ("1", True, (0.0, 1.0))
 _DISTANCE = ("mm", False, (0.0, INF), "surfaces", INF, INF, NAN)
+_COUNT = ("1", False, (0.0, INF), "labels", None, None, None)
 _TOLERANCE = {"tolerance_mm": Parameter(per_label=True)}
 _PERCENTILE = {
-    "percentile": Parameter(95),
+    "percentile": Parameter(95, at_most=100),
     "pooling": Parameter("larger", ("larger", "pooled")),
     "interpolation": Parameter("none", ("none", "linear")),
 }
+_RIM = {
+    "width_mm": Parameter(per_label=True, one_of=WIDTHS),
+    "width_voxels": Parameter(per_label=True, one_of=WIDTHS),
+    "width_ratio": Parameter(at_most=1, one_of=WIDTHS),
+    "distance": Parameter("euclidean", ("euclidean", "chessboard")),
+}
+_THINNING = {"thinning": Parameter("doubled", ("doubled", "skimage"))}
 
 METRICS = {
     metric.name: metric
@@ -123,25 +139,57 @@ METRICS = {
         Metric("IoU", overlap.iou, *_SHARE, "labels", 0, 0, NAN),
         Metric("Precision", overlap.precision, *_SHARE, "labels", 0, 0, NAN),
         Metric("Recall", overlap.recall, *_SHARE, "labels", 0, NAN, NAN),
+        Metric("FBeta", overlap.fbeta, *_SHARE, "labels", 0, 0, NAN, {"beta": Parameter(2)}),
         Metric(
             "RVE", overlap.relative_volume_error, "1", False, (0, INF), "labels", 1, INF, NAN
         ),
+        Metric("RVD", overlap.volume_difference, "1", None, (-1, INF), "labels", -1, NAN, NAN),
         Metric(
-            "BoundaryIoU", overlap.boundary_iou, *_SHARE, "labels", 0, 0, NAN,
-            {"width_mm": Parameter(per_label=True)},
+            "VD_ml", overlap.volume_difference_ml, "ml", None, (-INF, INF), "labels",
+            None, None, None,
         ),
+        Metric(
+            "CentreDistance", overlap.centre_distance, "mm", False, (0, INF), "labels",
+            INF, INF, NAN,
+        ),
+        Metric("BoundaryIoU", overlap.boundary_iou, *_SHARE, "labels", 0, 0, NAN, _RIM),
         Metric("NSD", nsd, *_SHARE, "surfaces", 0, 0, NAN, _TOLERANCE | SURFACE),
         Metric("HD", hd, *_DISTANCE, SURFACE),
         Metric("HD95", hd95, *_DISTANCE, _PERCENTILE | SURFACE),
         Metric("ASSD", assd, *_DISTANCE, SURFACE),
         Metric("MASD", masd, *_DISTANCE, SURFACE),
-        Metric("clDice", topology.cldice, *_SHARE, "labels", 0, 0, NAN),
-        Metric("Components", topology.components, "1", False, (0, INF), "labels", None, None, None),
-        Metric(
-            "Betti0Error", topology.betti0_error, "1", False, (0, INF), "labels", None, None, None
-        ),
+        Metric("clDice", topology.cldice, *_SHARE, "labels", 0, 0, NAN, _THINNING),
+        Metric("Components", topology.components, *_COUNT),
+        Metric("Betti0Error", topology.betti0_error, *_COUNT),
+        Metric("Betti1Error", topology.betti1_error, *_COUNT),
+        Metric("Betti2Error", topology.betti2_error, *_COUNT),
+        Metric("EulerError", topology.euler_error, *_COUNT),
     )
 }  # fmt: skip
+
+
+EMPTY_SIDES = ("both", "truth", "answer")
+"""What `empty:` gives values for: where a label has no voxel, on both sides or on one."""
+
+DIAGONAL = "image_diagonal"
+"""In place of a distance in mm: the length of the map's diagonal."""
+
+_OVERLAPS = ("DSC", "IoU", "Precision", "Recall", "FBeta", "BoundaryIoU", "NSD", "clDice")
+_DISTANCES = ("HD", "HD95", "ASSD", "MASD", "CentreDistance")
+_ONE_OR_NONE = (1.0, 0.0, 0.0)
+
+EMPTY_SETS: dict[str, dict[str, tuple[Any, Any, Any]]] = {
+    "metrics_reloaded": {
+        **dict.fromkeys(_OVERLAPS, _ONE_OR_NONE),
+        **dict.fromkeys(_DISTANCES, (0.0, DIAGONAL, DIAGONAL)),
+    },
+    "brats2023": {"DSC": _ONE_OR_NONE, **dict.fromkeys(("HD", "HD95"), (0.0, 374.0, 374.0))},
+    "flare": dict.fromkeys(("DSC", "NSD"), _ONE_OR_NONE),
+    "toothfairy3": {"DSC": _ONE_OR_NONE},
+    "topcow": {"DSC": (NAN, 0.0, 0.0), "HD95": (NAN, 90.0, 90.0)},
+    "autopet": {"DSC": (NAN, NAN, 0.0)},
+}
+"""Named rules for labels without voxels: set -> metric -> values in the order of EMPTY_SIDES."""
 
 
 def score(
@@ -154,18 +202,32 @@ def score(
 ) -> list[Score]:
     """Measure an answer: one score per label and metric, labels first, metrics as listed.
 
-    truth, answer: label maps (D, H, W), 0 is background. metrics: a protocol's list, for example
-    [{"name": "NSD", "tolerance_mm": 2}]. labels: those of the truth, sorted, unless given.
-    Raises ConfigError as `check` does, CaseError where the maps cannot be compared.
+    truth, answer: label maps (D, H, W), 0 is background. spacing_mm: (z, y, x), three numbers above
+    0. metrics: a protocol's list, for example [{"name": "NSD", "tolerance_mm": 2}]. labels: those
+    of the truth, sorted, unless given. Raises ConfigError as `check` does, CaseError where the maps
+    cannot be compared or the spacing is not one.
     """
     metrics = list(metrics)
     check(metrics)
-    z, y, x = (float(spacing) for spacing in spacing_mm)
     return [
         Score(pair.label, column(metric), _value(pair, metric))
-        for pair in pairs(truth, answer, (z, y, x), labels)
+        for pair in pairs(truth, answer, spacing_of(spacing_mm), labels)
         for metric in metrics
     ]
+
+
+def spacing_of(spacing_mm: Any) -> Spacing:
+    """Return a spacing (z, y, x) as floats; raises CaseError unless it is three numbers above 0."""
+    try:
+        z, y, x = (float(spacing) for spacing in spacing_mm)
+    except (TypeError, ValueError):
+        z = y = x = NAN
+    if not (0 < z < INF and 0 < y < INF and 0 < x < INF):
+        raise CaseError(
+            f"spacing_mm is {spacing_mm!r}; three numbers above 0 are expected, in mm and in the "
+            "order (z, y, x)"
+        )
+    return z, y, x
 
 
 def check(metrics: Iterable[Mapping[str, Any]]) -> None:
@@ -173,11 +235,14 @@ def check(metrics: Iterable[Mapping[str, Any]]) -> None:
     columns: set[str] = set()
     for position, given in enumerate(metrics):
         key = f"metrics.{position}"
-        metric = METRICS.get(given.get("name", ""))
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{key}: is {given!r}; write {{name: {given}}}")
+        metric = METRICS.get(str(given.get("name", "")))
         if metric is None:
             known = ", ".join(METRICS)
             raise ConfigError(f"{key}.name: no metric {given.get('name')!r}; known: {known}")
         _check_parameters(key, metric, given)
+        _check_empty(key, metric, given)
         if column(given) in columns:
             raise ConfigError(
                 f"{key}: {column(given)} is listed twice; name one of them with `as: OTHER`"
@@ -185,9 +250,41 @@ def check(metrics: Iterable[Mapping[str, Any]]) -> None:
         columns.add(column(given))
 
 
+def check_protocol(protocol: Mapping[str, Any]) -> None:
+    """Raise ConfigError as `check`, and where a protocol uses a metric for what it cannot do."""
+    check(protocol["metrics"])
+    listed = {column(metric): METRICS[metric["name"]] for metric in protocol["metrics"]}
+    for position, metric in enumerate(protocol["metrics"]):
+        gate = metric.get("zero_unless")
+        if gate and gate["metric"] not in listed:
+            raise ConfigError(
+                f"metrics.{position}.zero_unless.metric: is {gate['metric']!r}; one of "
+                f"{', '.join(listed)} is expected"
+            )
+    for name in protocol["ranking"]["metrics"]:
+        signed = listed.get(name.rpartition("_")[0])
+        if signed is not None and signed.larger_is_better is None:
+            raise ConfigError(
+                f"ranking.metrics: {name} is best near 0, so neither larger nor smaller wins; "
+                "take another metric, such as RVE"
+            )
+
+
 def column(metric: Mapping[str, Any]) -> str:
     """Return the name that a protocol's metric has in tables."""
     return str(metric.get("as", metric["name"]))
+
+
+def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Return the labels that parameters give values for, and the first key that names each."""
+    return {
+        int(label): f"metrics.{position}.{name}"
+        for position, given in reversed(list(enumerate(metrics)))
+        for name, value in given.items()
+        if name in METRICS[given["name"]].parameters and isinstance(value, Mapping)
+        for label in value
+        if label != "default"
+    }
 
 
 def _check_parameters(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
@@ -196,12 +293,31 @@ def _check_parameters(key: str, metric: Metric, given: Mapping[str, Any]) -> Non
             known = ", ".join(metric.parameters) or "none"
             raise ConfigError(f"{key}.{name}: {metric.name} has no such parameter; known: {known}")
     for name, parameter in metric.parameters.items():
+        if parameter.one_of and sum(other in given for other in parameter.one_of) != 1:
+            raise ConfigError(f"{key}: {metric.name} needs one of {', '.join(parameter.one_of)}")
         value = given.get(name, parameter.default)
+        if parameter.one_of and name not in given:
+            continue
         if value is None:
             raise ConfigError(f"{key}: {metric.name} needs {name}")
         _check_value(f"{key}.{name}", parameter, value)
     if given.get("interpolation") == "linear" and given.get("points") != "voxels":
         raise ConfigError(f"{key}.interpolation: linear knows no areas; it needs `points: voxels`")
+    if 0 < given.get("percentile", 1) < 1:
+        raise ConfigError(
+            f"{key}.percentile: is {given['percentile']}; a percentage is expected, such as 95"
+        )
+    if given.get("distance") == "chessboard":
+        _check_chessboard(key, given)
+
+
+def _check_chessboard(key: str, given: Mapping[str, Any]) -> None:
+    if "width_mm" in given:
+        raise ConfigError(f"{key}.distance: chessboard counts voxels; give width_voxels")
+    widths = given.get("width_voxels", 1)
+    for width in widths.values() if isinstance(widths, Mapping) else (widths,):
+        if width != int(width):
+            raise ConfigError(f"{key}.width_voxels: is {width}; chessboard needs a whole number")
 
 
 def _check_value(key: str, parameter: Parameter, value: Any) -> None:
@@ -213,29 +329,95 @@ def _check_value(key: str, parameter: Parameter, value: Any) -> None:
         if "default" not in value:
             raise ConfigError(f"{key}: needs a `default` for the labels that are not listed")
         for label, number in value.items():
+            if label != "default" and not _is_label(label):
+                raise ConfigError(f"{key}: {label!r} is no label; write a number from 1 on")
             _check_value(f"{key}.{label}", Parameter(), number)
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    elif not _is_number(value) or not 0 < value < INF:
         raise ConfigError(f"{key}: is {value!r}; a number above 0 is expected")
+    elif value > parameter.at_most:
+        raise ConfigError(f"{key}: is {value!r}; at most {parameter.at_most} is expected")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_label(key: Any) -> bool:
+    """Return whether a key is a label: a whole number above 0, or its text, as JSON has it."""
+    if isinstance(key, str):
+        return key.isascii() and key.isdecimal() and key[0] != "0"
+    return _is_number(key) and 0 < key < INF and key == int(key)
+
+
+def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError where `empty` or `worst_mm` is none that the metric can have."""
+    empty, is_distance = given.get("empty", {}), metric.unit == "mm"
+    if isinstance(empty, str):
+        known = [name for name, metrics in EMPTY_SETS.items() if metric.name in metrics]
+        if empty not in known:
+            sets = f"one of {', '.join(known)} or " if known else ""
+            raise ConfigError(
+                f"{key}.empty: {empty!r} has no rule for {metric.name}; {sets}"
+                "{both: VALUE, truth: VALUE, answer: VALUE} is expected"
+            )
+    elif not isinstance(empty, Mapping) or not set(empty) <= set(EMPTY_SIDES):
+        raise ConfigError(f"{key}.empty: is {empty!r}; the keys are {', '.join(EMPTY_SIDES)}")
+    else:
+        for side, value in empty.items():
+            if not _is_number(value) and not (is_distance and value == DIAGONAL):
+                raise ConfigError(f"{key}.empty.{side}: is {value!r}; a number is expected")
+    if "worst_mm" not in given:
+        return
+    if not is_distance:
+        raise ConfigError(f"{key}.worst_mm: {metric.name} is no distance; remove the key")
+    if given["worst_mm"] != DIAGONAL:
+        _check_value(f"{key}.worst_mm", Parameter(), given["worst_mm"])
 
 
 def _value(pair: Pair, given: Mapping[str, Any]) -> float:
+    """Return a metric's value for a label, never worse than `worst_mm`."""
+    value = _uncapped(pair, given)
+    return min(value, _millimetres(given["worst_mm"], pair)) if "worst_mm" in given else value
+
+
+def _uncapped(pair: Pair, given: Mapping[str, Any]) -> float:
     metric = METRICS[given["name"]]
-    empty = _empty_value(metric, pair)
+    empty = _empty_value(metric, pair, given.get("empty", {}))
     if empty is not None:
-        return empty
+        return _millimetres(empty, pair)
     parameters = {
         name: _for_label(given.get(name, parameter.default), pair.label)
         for name, parameter in metric.parameters.items()
     }
-    return float(metric.function(pair, **parameters))
+    if parameters.get("dimensions") == 2 and pair.dimensions == 3:
+        raise ConfigError(
+            f"{metric.name}: dimensions is 2, but the map has the shape {pair.maps[0].shape}; "
+            "write auto"
+        )
+    # A slab stays in place: where distances tie with a tolerance, the order of the axes counts.
+    seen = pair if parameters.get("dimensions") == 3 else pair.in_plane
+    return float(metric.function(seen, **parameters))
 
 
-def _empty_value(metric: Metric, pair: Pair) -> float | None:
+def _empty_value(metric: Metric, pair: Pair, rule: Any) -> Any:
+    """Return the value of a label that has no voxels on a side, or None where it is measured."""
     if pair.truth_voxels and pair.answer_voxels:
         return None
+    if isinstance(rule, str):
+        rule = dict(zip(EMPTY_SIDES, EMPTY_SETS[rule][metric.name], strict=True))
     if pair.truth_voxels:
-        return metric.empty_answer
-    return metric.empty_truth if pair.answer_voxels else metric.both_empty
+        return rule.get("answer", metric.empty_answer)
+    if pair.answer_voxels:
+        return rule.get("truth", metric.empty_truth)
+    return rule.get("both", metric.both_empty)
+
+
+def _millimetres(value: Any, pair: Pair) -> float:
+    """Return a value as it is, and `image_diagonal` as its length."""
+    if value != DIAGONAL:
+        return float(value)
+    sides = (n * mm for n, mm in zip(pair.maps[0].shape, pair.spacing_mm, strict=True) if n > 1)
+    return math.hypot(*sides)
 
 
 def _for_label(value: Any, label: int) -> Any:

@@ -1,12 +1,15 @@
 """One label in truth and answer, and what several metrics share about it.
 
+A map of a single slice is two-dimensional, whichever axis the slice is across: metrics see it as
+(1, H, W), with the spacing of its two axes. Where several axes have length 1, the first is across.
+
 Counts come from one pass over both maps. Everything else is made when the first metric asks for it
 and kept until the next label: masks as bits, cropped to where truth or answer has the label, their
 surfaces, and the distances between these.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +40,19 @@ class Pair:
     @property
     def dimensions(self) -> int:
         """2 where the map is a single slice, else 3."""
-        return 2 if self.maps[0].shape[0] == 1 else 3
+        return 2 if 1 in self.maps[0].shape else 3
+
+    @cached_property
+    def in_plane(self) -> "Pair":
+        """The same pair with the axis that a single slice is across as the first; else itself."""
+        if self.dimensions == 3 or self.maps[0].shape[0] == 1:
+            return self
+        across = self.maps[0].shape.index(1)
+        axes = [across, *(axis for axis in range(3) if axis != across)]
+        truth, answer = (np.ascontiguousarray(labels.transpose(axes)) for labels in self.maps)
+        z, y, x = (self.spacing_mm[axis] for axis in axes)
+        box = self.box[[*axes, *(axis + 3 for axis in axes)]]
+        return replace(self, maps=(truth, answer), box=box, spacing_mm=(z, y, x), kept={})
 
     @cached_property
     def masks(self) -> tuple[np.ndarray, np.ndarray]:

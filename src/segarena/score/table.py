@@ -22,6 +22,9 @@ from segarena.score.noc import AREAS, failed, large_enough, noc
 Scores = dict[str, dict[int, list[float]]]
 Row = dict[str, Any]
 
+_WORST = {True: 0.0, False: float("inf"), None: float("nan")}
+"""The value of answers that do not count, by `larger_is_better`."""
+
 
 def read_scores(path: str | Path) -> Scores:
     """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label.
@@ -137,7 +140,7 @@ def _worst(
 ) -> dict[int, list[float]]:
     """Return a metric's series as of answers that do not count."""
     known = {column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
-    value = 0.0 if known.get(name, True) else float("inf")
+    value = _WORST[known.get(name, True)]
     return {k: [value] * len(labels) for k, labels in series.items()}
 
 
@@ -145,7 +148,7 @@ def _means(scores: Scores, metric: dict[str, Any]) -> np.ndarray:
     series = _mean_series(scores, column(metric))
     gate = metric.get("zero_unless")
     if gate:
-        worst = 0.0 if METRICS[metric["name"]].larger_is_better else np.inf
+        worst = _WORST[METRICS[metric["name"]].larger_is_better]
         series = np.where(_mean_series(scores, gate["metric"]) > gate["above"], series, worst)
     return series
 
