@@ -74,16 +74,60 @@ def test_a_sheet_says_more_of_a_case(config: dict, tmp_path: Path):
     ("text", "told"),
     [
         ("name\none\n", "column 'case'"),
-        ("case\none\none\n", "line 3: case 'one' stands twice"),
+        ("case\none\none\n", "line 3: duplicate case 'one'"),
         ("case\ntwo\n", "line 2: no case 'two'"),
         ("case\tbox\none\tmaybe\n", "write yes or no"),
-        ("case\tbox\none\n", "not as many columns"),
+        ("case\tbox\none\n", "expected 2 columns as in the header, found 1"),
     ],
 )
 def test_a_wrong_sheet_is_told_by_its_line(config: dict, tmp_path: Path, text: str, told: str):
     """File and line stand in the message."""
     with pytest.raises(ConfigError, match=told):
         read(_sheet(config, tmp_path, text))
+
+
+def test_two_protocols_of_one_name_are_refused(config: dict, tmp_path: Path):
+    """Both files stand in the one line; the last one does not silently win."""
+    copy = tmp_path / "cvpr25.yaml"
+    copy.write_text(yaml.safe_dump(load("cvpr25")))
+    with pytest.raises(ConfigError) as raised:
+        read({**config, "protocols": ["cvpr25", str(copy)]}, "config.yaml")
+    assert str(raised.value) == (
+        f"config.yaml: protocols: cvpr25 and {copy} have the same name 'cvpr25'; "
+        "give one of them another name, or remove it"
+    )
+
+
+def test_what_the_user_should_know_is_noted(config: dict, tmp_path: Path):
+    """An upload that is not finished, and a sheet whose letters may be wrong."""
+    (tmp_path / "submissions" / "bob.tar.gz.part").touch()
+    sheet = tmp_path / "teams.tsv"
+    sheet.write_bytes("submission;name\nada;Universität\n".encode("cp1252"))
+    arena = read({**config, "sheets": {"submissions": str(sheet)}})
+    assert arena.display_names == {"ada": "Universität"}
+    upload, letters = arena.notes
+    assert "bob.tar.gz.part: an upload that is not finished" in upload
+    assert "teams.tsv: read as Windows-1252" in letters
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_a_link_to_nothing_among_the_cases_is_told(config: dict, tmp_path: Path, kind: str):
+    """A mount that is not there makes such links; the file and where it leads are named."""
+    path = tmp_path / kind / "one.npz"
+    path.unlink()
+    path.symlink_to("/gone/one.npz")
+    with pytest.raises(
+        ConfigError, match=r"one\.npz: a link to '/gone/one\.npz', which is not there"
+    ):
+        read(config)
+
+
+def test_cases_that_differ_only_in_case_are_refused(config: dict, tmp_path: Path):
+    """On a disk that does not tell them apart they would be one."""
+    for kind in ("images", "labels"):
+        (tmp_path / kind / "ONE.npz").touch()
+    with pytest.raises(ConfigError, match="only in upper and lower case"):
+        read(config)
 
 
 def test_two_submissions_of_one_name_are_refused(tmp_path: Path):

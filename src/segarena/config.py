@@ -6,8 +6,6 @@ the rules only hand its values on. It runs whenever the workflow is parsed, so w
 `CACHE` and opened again only when it changed.
 """
 
-import csv
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +18,11 @@ from segarena.predict.image import digest
 from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
 from segarena.protocol import SCHEMAS, Protocol, is_drawn, load, read_yaml, validate
+from segarena.sheets import notes_on, read_sheet
+from segarena.submissions import look_through
 
-ARCHIVE_SUFFIXES = (".tar.gz", ".tar.zst", ".tar.xz", ".tgz", ".tar")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CASE_COLUMNS = ("case", "modality", "window", "box", "scribbles")
+_KNOWN_COLUMNS = (*_CASE_COLUMNS, "submission", "name")
 CACHE = Path(".snakemake/segarena")
 ACCEPTS, DIGESTS = CACHE / "accepts.json", CACHE / "digests.json"
 
@@ -57,7 +56,8 @@ class Case:
 class Config:
     """A checked config; keys of the mappings are the names that stand in file paths.
 
-    left_out: by protocol, why a submission does not play it.
+    left_out: by protocol, why a submission does not play it. notes: what the user should know, as
+    an upload that is not finished; nothing that stops a run.
     """
 
     cases: dict[str, Case]
@@ -72,6 +72,7 @@ class Config:
     answers: str
     gpus: int
     archive: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     def runs_as_process(self, submission: str) -> bool:
         """Return whether a submission runs without a container: a folder without a base image."""
@@ -91,16 +92,12 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     cases = _cases(values["cases"], sheets.get("cases"), source)
     if "slices" in values:
         cases = _sliced(cases, values["slices"])
-    submissions = find_submissions(_folder(values["submissions"], f"{source}: submissions"))
+    submissions, notes = look_through(_folder(values["submissions"], f"{source}: submissions"))
     _check_base_image(values["base_image"], values["runtime"], submissions, source)
     archive = defaults["archive"] | values["archive"]
     if values["answers"] == "final" and archive["answers"] == "all":
         raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
-    protocols = {}
-    for name in values["protocols"]:
-        protocol = load(name)
-        protocols[protocol["name"]] = protocol
-        _check_fit(protocol, cases, name)
+    protocols = _protocols(values["protocols"], cases, source)
     with ThreadPoolExecutor() as several:  # gigabytes each
         list(several.map(_look_into, submissions.values()))
     return Config(
@@ -116,43 +113,29 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         answers=values["answers"],
         gpus=values["gpus"],
         archive=archive,
+        notes=(*notes, *(note for sheet in sheets.values() for note in notes_on(sheet))),
     )
 
 
-def find_submissions(folder: Path) -> dict[str, Path]:
-    """Return the submissions of a folder by name: docker archives, and folders with a predict.sh.
-
-    Raises ConfigError for a name given twice, a name that cannot stand in a path, and a folder
-    that holds no submission.
-    """
-    found: dict[str, Path] = {}
-    problems = []
-    for path in sorted(folder.iterdir()):
-        name = _submission_name(path)
-        if name is None:
-            continue
+def _protocols(names: list[str], cases: dict[str, Case], source: str) -> dict[str, Protocol]:
+    found: dict[str, Protocol] = {}
+    files: dict[str, str] = {}
+    for file in names:
+        protocol = load(file)
+        name = protocol["name"]
         if name in found:
-            problems.append(f"{path}: a second submission of the name {name!r}; rename one")
-        elif not NAME.fullmatch(name):
-            problems.append(f"{path}: rename it; letters, digits, '.', '_' and '-' make a name")
-        found[name] = path
-    if problems:
-        raise ConfigError("\n".join(problems))
-    if not found:
-        kinds = ", ".join(ARCHIVE_SUFFIXES)
-        raise ConfigError(f"{folder}: no submission here (NAME{{{kinds}}} or NAME/predict.sh)")
+            raise ConfigError(
+                f"{source}: protocols: {files[name]} and {file} have the same name {name!r}; "
+                "give one of them another name, or remove it"
+            )
+        _check_fit(protocol, cases, file)
+        found[name], files[name] = protocol, file
     return found
 
 
-def _submission_name(path: Path) -> str | None:
-    if path.name.startswith("."):
-        return None
-    if path.is_dir():
-        return path.name if (path / "predict.sh").is_file() else None
-    for suffix in ARCHIVE_SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return None
+def find_submissions(folder: Path) -> dict[str, Path]:
+    """Return the submissions of a folder by name; see `segarena.submissions.look_through`."""
+    return look_through(folder)[0]
 
 
 def _defaults() -> dict[str, Any]:
@@ -238,9 +221,12 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
 
 def _look_into(source: Path) -> None:
     """Read a submission once, so that what it accepts and its digest are remembered."""
-    refusal(source, (), ACCEPTS)
-    if source.is_file():
-        digest(source, DIGESTS)
+    try:
+        refusal(source, (), ACCEPTS)
+        if source.is_file():
+            digest(source, DIGESTS)
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
 
 
 def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str]:
@@ -281,27 +267,19 @@ def _display_names(submissions: dict[str, Path], sheet: str | None) -> dict[str,
     return {name: rows.get(name, {}).get("name") or name for name in submissions}
 
 
-def _sheet(sheet: str, key: str, known: set[str]) -> dict[str, dict[str, str]]:
-    path = Path(sheet)
-    if not path.is_file():
-        raise ConfigError(f"sheets: no file {sheet!r} (paths start at the working directory)")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        if key not in (reader.fieldnames or ()):
-            raise ConfigError(
-                f"{path}: the first line must name the column {key!r} (tab-separated)"
-            )
-        rows: dict[str, dict[str, str]] = {}
-        problems = []
-        for number, row in enumerate(reader, start=2):
-            name = row[key] or ""
-            if name in rows:
-                problems.append(f"{path}: line {number}: {key} {name!r} stands twice")
-            elif name not in known:
-                problems.append(f"{path}: line {number}: no {key} {name!r} in the folder")
-            if None in row or None in row.values():
-                problems.append(f"{path}: line {number}: not as many columns as the first line")
-            rows[name] = {column: (value or "").strip() for column, value in row.items() if column}
+def _sheet(path: str, key: str, known: set[str]) -> dict[str, dict[str, str]]:
+    """Return the rows of a sheet by name; each name is one of those in the folder."""
+    if not Path(path).is_file():
+        raise ConfigError(f"sheets: no file {path!r} (paths start at the working directory)")
+    rows: dict[str, dict[str, str]] = {}
+    problems = []
+    for line, row in read_sheet(path, key, _KNOWN_COLUMNS).rows:
+        name = row[key]
+        if name in rows:
+            problems.append(f"{path}: line {line}: duplicate {key} {name!r}; remove one")
+        elif name not in known:
+            problems.append(f"{path}: line {line}: no {key} {name!r} in the folder")
+        rows[name] = row
     if problems:
         raise ConfigError("\n".join(problems))
     return rows

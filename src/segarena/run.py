@@ -158,6 +158,12 @@ def errors_since(logs: Path, since: float) -> list[str]:
     return list(found)
 
 
+def tell_notes(notes: Iterable[str]) -> None:
+    """Print what the user should know but what stops no run, one line each."""
+    for note in notes:
+        print(f"segarena: warning: {note}", file=sys.stderr)
+
+
 def tell_errors() -> None:
     """Print the errors of this run, one line each, after Snakemake's own account."""
     lines = errors_since(LOGS, _started - 1)

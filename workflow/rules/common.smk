@@ -19,9 +19,11 @@ from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.protocol import plays, prompt_values, shared, steps, wants_areas
 from segarena.provenance import code_digest
 
-if not config:
+# --config changes keys of the file; with --configfile the file is another, and this one is not read.
+if not workflow.overwrite_configfiles:
+    if not config or os.path.exists("config/config.yaml"):
 
-    configfile: "config/config.yaml"
+        configfile: "config/config.yaml"
 
 
 run.plan_quickly()
@@ -29,6 +31,8 @@ run.handle_beside(signal.SIGTERM)
 run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
+if workflow.is_main_process:
+    run.tell_notes(ARENA.notes)
 
 
 # On a cluster these run beside Snakemake: a second each, and hardly any work.
@@ -383,5 +387,10 @@ onstart:
         workflow.register_resource("mem_mb", MACHINE_MB)
 
 
+onsuccess:
+    run.tell_notes(ARENA.notes)
+
+
 onerror:
+    run.tell_notes(ARENA.notes)
     run.tell_errors()

@@ -20,6 +20,7 @@ from segarena.config import find_submissions
 from segarena.errors import ConfigError, EngineError
 from segarena.predict.image import digest
 from segarena.protocol import ROOT, read_yaml
+from segarena.sheets import read_sheet
 
 
 def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[str]:
@@ -100,9 +101,8 @@ def _sheets(folder: Path, out: Path) -> dict[str, str]:
 
 def _name_scribbles(sheet: Path, out: Path) -> None:
     """Write into the sheet of cases where the archived scribbles lie now."""
-    with sheet.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        rows, columns = list(reader), reader.fieldnames or ()
+    read = read_sheet(sheet, "case")
+    rows, columns = [row for _, row in read.rows], read.columns
     for row in rows:
         drawn = contents.drawn_file(row["case"])
         if (out / drawn).is_file():

@@ -196,14 +196,22 @@ def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Pat
         problems.append(f"cases.{key}: {folder} is not a folder")
         return {}
     files: dict[str, Path] = {}
+    letters: dict[str, Path] = {}
     for path in sorted(p for p in folder.iterdir() if _suffix(p) and not p.name.startswith(".")):
         case = path.name[: -len(_suffix(path))]
         if not CASE_NAME.fullmatch(case):
             problems.append(f"{path}: rename it: a case name is made of A-Z a-z 0-9 . _ -")
         elif case in files:
             problems.append(f"{path}: {files[case].name} is the same case: keep one of the two")
+        elif path.is_symlink() and not path.exists():
+            problems.append(f"{path}: a link to {str(path.readlink())!r}, which is not there")
+        elif case.lower() in letters:
+            other = letters[case.lower()].name
+            problems.append(
+                f"{path}: differs from {other} only in upper and lower case: rename one"
+            )
         else:
-            files[case] = path
+            files[case] = letters[case.lower()] = path
     if not files:
         problems.append(
             f"cases.{key}: {folder} holds no case named *{', *'.join(KINDS)}{_advice(folder)}"
