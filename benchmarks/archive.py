@@ -1,16 +1,13 @@
 """How long archiving and verifying take: 100 cases, 10 teams, final answers, with the truth.
 
 The run is made up: real prompts, answers, scores and tables of the CVPR 2025 protocol, made by the
-workflow's own scripts, on small volumes (32 x 96 x 96, two labels); no container runs.
+workflow's own steps, on small volumes (32 x 96 x 96, two labels); no container runs.
 """
 
-import functools
-import importlib.util
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
@@ -22,21 +19,15 @@ from segarena.archive.verify import prompt_values, verify  # noqa: E402
 from segarena.case import Image, Truth, write_answer, write_image, write_truth  # noqa: E402
 from segarena.files import write_json  # noqa: E402
 from segarena.prepare.boxes import boxes_of  # noqa: E402
+from segarena.prompt import step as prompt_step  # noqa: E402
 from segarena.protocol import load, steps  # noqa: E402
 from segarena.provenance import file_digest  # noqa: E402
+from segarena.rank import step as rank_step  # noqa: E402
+from segarena.score import metrics_step  # noqa: E402
+from segarena.score import step as score_step  # noqa: E402
 
 CASES, TEAMS, SHAPE = 100, 10, (32, 96, 96)
 SPACING_MM = (2.0, 1.0, 1.0)
-
-
-@functools.cache
-def script(name: str) -> ModuleType:
-    """Return a script of the workflow."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"workflow/scripts/{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_run(results: Path) -> dict:
@@ -54,14 +45,14 @@ def make_run(results: Path) -> dict:
             play(results, protocol, team, case, np.random.default_rng([number, int(team[4:])]))
         folder = results / "score/cvpr25"
         numbers = range(1, len(steps(protocol)) + 1)
-        script("metrics").main(
+        metrics_step.main(
             [str(folder / team / f"{case}.csv") for case in cases],
             [str(results / f"predict/cvpr25/{team}/{c}/{k}.json") for c in cases for k in numbers],
             str(folder / f"{team}_metrics.csv"),
             cases=cases,
             values=protocol,
         )
-    script("rank").main(
+    rank_step.main(
         [str(results / f"score/cvpr25/{team}_metrics.csv") for team in teams],
         results / "rank/cvpr25",
         names={team: team for team in teams},
@@ -107,7 +98,7 @@ def play(results: Path, protocol: dict, team: str, case: str, random: np.random.
     answers = []
     for k, step in enumerate(steps(protocol), start=1):
         said = results / f"prompt/{place}/{k}.json"
-        script("prompt").main(files, str(said), case, k, prompt_values(protocol, step, "cvpr25"))
+        prompt_step.main(files, str(said), case, k, prompt_values(protocol, step, "cvpr25"))
         answer = results / f"predict/{place}/{k}.npz"
         segs = np.zeros(SHAPE, np.uint8)
         segs[ellipsoid((16, 48, 30), 6 + k + random.random(3))] = 1
@@ -122,7 +113,7 @@ def play(results: Path, protocol: dict, team: str, case: str, random: np.random.
         write_json(answer.with_suffix(".json"), record)
         files |= {"said": str(said), "answer": str(answer)}
         answers.append(answer)
-    script("score").main(
+    score_step.main(
         {"image": files["image"], "truth": files["truth"], "answers": answers},
         str(results / f"score/{place}.csv"),
         protocol["metrics"],

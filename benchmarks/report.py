@@ -6,7 +6,6 @@ long Chromium takes to show the first screen, which is to be under 2 s: `python
 benchmarks/report.py`, with a folder to keep what was written.
 """
 
-import importlib.util
 import resource
 import shutil
 import statistics
@@ -14,15 +13,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from segarena.protocol import load
 from segarena.rank.aggregate import SCHEMES
+from segarena.report import step
 
-ROOT = Path(__file__).resolve().parents[1]
 TEAMS, CASES, INTERACTIONS = 30, 1000, 6
 MODALITIES = ("CT", "MR", "PET", "US", "microscopy")
 STRUCTURES = ("liver", "kidney", "tumour", "vessel", "bone", "brain", "heart", "cell")
@@ -106,16 +104,6 @@ def rank_tables(folder: Path, teams: list[str], metrics: list[str]) -> None:
         table.to_parquet(folder / f"{name}.parquet")
 
 
-def script(name: str) -> Any:
-    """Return a script of the workflow as a module."""
-    path = ROOT / "workflow" / "scripts" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"script_{name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def first_screen(page: Path, *, times: int = 5) -> list[float]:
     """Return the seconds until page and leaderboard are there, each time in a fresh browser."""
     from playwright.sync_api import sync_playwright
@@ -152,7 +140,7 @@ def main() -> None:
         values = {"names": names, "groups": groups, "protocol": protocol}
         rank_tables(folder / "rank" / "cvpr25", list(names), protocol["ranking"]["metrics"])
         start = time.perf_counter()
-        script("report").main(paths, folder, **values)
+        step.main(paths, folder, **values)
         print(f"figures and page: {time.perf_counter() - start:.1f} s", flush=True)
         page = folder / "report" / "cvpr25" / "index.html"
         print(f"index.html: {page.stat().st_size / 1e6:.1f} MB")

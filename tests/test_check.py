@@ -14,7 +14,7 @@ from docker_archive import write_docker_archive
 
 from segarena.check import bundled_case, cure_of
 from segarena.cli import main
-from segarena.protocol import ROOT
+from segarena.protocol import DATA
 
 ANSWERS_ALL = """
 import os, sys
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def short(tmp_path: Path) -> Path:
     """A protocol of a box and a click, with the limits of cvpr25."""
-    protocol = yaml.safe_load((ROOT / "config" / "protocols" / "cvpr25.yaml").read_text())
+    protocol = yaml.safe_load((DATA / "config" / "protocols" / "cvpr25.yaml").read_text())
     protocol["name"] = "short"
     protocol["user"][1]["times"] = 1
     path = tmp_path / "short.yaml"
@@ -92,7 +92,7 @@ def protocol_of(tmp_path: Path) -> Callable[..., str]:
 
     def write(name: str, **changes: Any) -> str:
         path = tmp_path / "changed.yaml"
-        protocol = yaml.safe_load((ROOT / "config" / "protocols" / f"{name}.yaml").read_text())
+        protocol = yaml.safe_load((DATA / "config" / "protocols" / f"{name}.yaml").read_text())
         path.write_text(yaml.safe_dump({**protocol, "name": "changed", **changes}))
         return str(path)
 

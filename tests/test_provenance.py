@@ -9,7 +9,7 @@ from segarena import provenance
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of three modules: the script uses one, which uses another inside a function."""
+    """A package of three modules: the step uses one, which uses another inside a function."""
     folder = tmp_path / "segarena"
     (folder / "score").mkdir(parents=True)
     (folder / "score" / "table.py").write_text(
@@ -17,14 +17,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (folder / "deep.py").write_text("X = 1\n")
     (folder / "other.py").write_text("Y = 1\n")
-    (tmp_path / "script.py").write_text("from segarena.score.table import f\n")
+    (folder / "score" / "step.py").write_text("from segarena.score.table import f\n")
     monkeypatch.setattr(provenance, "PACKAGE", folder)
     return folder
 
 
 def _digest(package: Path) -> str:
     provenance._module.cache_clear()
-    return provenance.code_digest(str(package.parent / "script.py"))
+    return provenance.code_digest("score.step")
 
 
 def test_a_used_module_counts_however_deep(package: Path):
@@ -35,7 +35,7 @@ def test_a_used_module_counts_however_deep(package: Path):
 
 
 def test_an_unused_module_does_not_count(package: Path):
-    """A module that the script never reaches may change."""
+    """A module that the step never reaches may change."""
     before = _digest(package)
     (package / "other.py").write_text("Y = 2\n")
     assert _digest(package) == before
@@ -59,7 +59,7 @@ def test_a_folders_digest_is_its_content(tmp_path: Path):
     assert provenance.folder_digest(tmp_path) != before
 
 
-def test_a_definition_that_the_script_cannot_reach_does_not_count(package: Path):
+def test_a_definition_that_the_step_cannot_reach_does_not_count(package: Path):
     """A new function beside a used one, in the same module, changes nothing."""
     table = package / "score" / "table.py"
     before = _digest(package)

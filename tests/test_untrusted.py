@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from segarena.errors import ConfigError, EngineError
-from segarena.protocol import ROOT, validate
+from segarena.protocol import validate
 from segarena.untrusted import CarefulFile, json_value, printable, yaml_value
 
+ROOT = Path(__file__).parents[1]
 LAUGHS = "\n".join(
     ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
     + [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]

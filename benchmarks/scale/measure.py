@@ -91,7 +91,8 @@ def copy_project(folder: Path) -> Path:
         source, target = ROOT / part, folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, target, symlinks=True, ignore=ignore)
         else:
             shutil.copy2(source, target)
     for script in (folder / "workflow" / "scripts").glob("*.py"):

@@ -1,7 +1,7 @@
 """`segarena check`: what a participant runs before submitting.
 
 A whole protocol is played on small bundled cases (one with a box, one without) and on the
-participant's own, by the very scripts that the benchmark's jobs run, with the organisers' limits
+participant's own, by the very functions that the benchmark's jobs call, with the organisers' limits
 and isolation. What comes out is a table of calls, and a list of what passed and what did not, each
 failure with its cure.
 
@@ -14,7 +14,6 @@ import contextlib
 import io
 import json
 import re
-import runpy
 import shutil
 import sys
 import tempfile
@@ -32,9 +31,10 @@ from segarena.predict import runners
 from segarena.predict.accepts import refusal
 from segarena.predict.runners.watch import readable
 from segarena.predict.session import limits_of, make_input
+from segarena.predict.session_step import play
 from segarena.prepare.boxes import boxes_of
 from segarena.prepare.nifti import find_cases, prepare_case
-from segarena.protocol import ROOT, Protocol, load, prompt_values, steps
+from segarena.protocol import Protocol, load, prompt_values, steps
 
 SEED = 2025
 KEPT = Path("segarena-check")
@@ -166,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{arguments.submission}: no such archive or folder")
     protocol = _simulated(load(arguments.protocol))
     report = Report(str(arguments.submission), protocol["name"])
-    # What the scripts print on the way must not get into the JSON.
+    # What the steps print on the way must not get into the JSON.
     printed = sys.stderr if arguments.json else sys.stdout
     with contextlib.redirect_stdout(printed):
         check(arguments, protocol, report)
@@ -251,28 +251,23 @@ def _simulated(protocol: Protocol) -> Protocol:
 def _play(
     folder: Path, case: str, image: dict[str, Any], protocol: Protocol
 ) -> Iterator[dict[str, Any]]:
-    """Play every interaction of the protocol with the scripts of the workflow."""
-    scripts = ROOT / "workflow" / "scripts"
-    prompt = runpy.run_path(str(scripts / "prompt.py"))["main"]
-    predict = runpy.run_path(str(scripts / "predict.py"))["main"]
+    """Play every interaction of the protocol as the jobs of the workflow do."""
     (folder / "submission.json").write_text(json.dumps(image), encoding="utf-8")
-    common = {"image": str(folder / "image.npz"), "truth": str(folder / "truth.npz")}
-    before: dict[str, str] = {}
-    for k, step in enumerate(steps(protocol), start=1):
-        said = str(folder / f"said{k}.json")
-        prompt({**common, **before}, said, case, k, prompt_values(protocol, k))
-        answer, record_json = str(folder / f"{k}.npz"), str(folder / f"{k}.json")
-        files = {
-            "submission": str(folder / "submission.json"),
-            "image": common["image"],
-            "said": said,
-            "previous": before.get("answer", ""),
-        }
-        predict(files, answer, record_json, case=case, values={"rules": protocol})
-        before = {"said": said, "answer": answer}
-        record = read_json(record_json)
+    files = {
+        "submission": str(folder / "submission.json"),
+        "image": str(folder / "image.npz"),
+        "truth": str(folder / "truth.npz"),
+    }
+    prompts = steps(protocol)
+    numbers = range(1, len(prompts) + 1)
+    names = [name for k in numbers for name in (f"said{k}.json", f"{k}.npz", f"{k}.json")]
+    outputs = [str(folder / name) for name in names]
+    values = [prompt_values(protocol, k) for k in numbers]
+    for k in play(files, outputs, case=case, steps=values, values={"rules": protocol}):
+        step = prompts[k - 1]
+        record = read_json(folder / f"{k}.json")
         log = (folder / f"{k}.log").read_text(encoding="utf-8")
-        labels = len(read_json(said)["labels"])
+        labels = len(read_json(folder / f"said{k}.json")["labels"])
         record |= {"prompt": step["prompt"], "labels": labels, "printed": log}
         print(f"  {case}, interaction {k} ({step['prompt']}): {record['status']}", file=sys.stderr)
         yield record

@@ -6,6 +6,7 @@ given only the part it uses, so changing a metric rescores without running a con
 """
 
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,30 @@ from segarena.untrusted import printable
 Protocol = dict[str, Any]
 Step = dict[str, Any]
 
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ROOT / "workflow" / "schemas"
+DATA = Path(str(files("segarena"))) / "data"
+"""The workflow as it is in the package: links in a checkout, files where it is installed."""
+SCHEMAS = DATA / "workflow" / "schemas"
+PROTOCOLS = Path("config", "protocols")
 
 _MOST_SHOWN = 20
 
 
 def load(name_or_path: str | Path) -> Protocol:
-    """Return a protocol by its name in config/protocols, or by the path of its YAML file.
+    """Return a protocol by the path of its YAML file, or by its name.
+
+    A name is looked for in config/protocols of the working directory, then in the package.
 
     Raises ConfigError with the file, the key and what to write instead.
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
-        path = ROOT / "config" / "protocols" / f"{name_or_path}.yaml"
+        own = PROTOCOLS / f"{name_or_path}.yaml"
+        path = own if own.is_file() else DATA / own
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in (ROOT / "config" / "protocols").glob("*.yaml")))
-        raise ConfigError(f"protocols: no protocol {str(name_or_path)!r}; known: {known}")
+        known = {p.stem for place in (PROTOCOLS, DATA / PROTOCOLS) for p in place.glob("*.yaml")}
+        raise ConfigError(
+            f"protocols: no protocol {str(name_or_path)!r}; known: {', '.join(sorted(known))}"
+        )
     protocol = read_yaml(path)
     validate(protocol, "protocol", path)
     if protocol["name"] != path.stem:
@@ -92,7 +100,7 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def validate(value: Any, schema: str, path: str | Path) -> None:
-    """Check `value` against workflow/schemas/`schema`.schema.yaml.
+    """Check `value` against the schema of this name, such as "protocol".
 
     Raises ConfigError with a line for each problem: the file, the key and what is expected there.
     Lines and their number are bounded: what is wrong may be a stranger's and of any size.

@@ -1,8 +1,8 @@
 """Provenance: digests of the code and of the files behind a result.
 
 Snakemake notices a changed script but not a changed function that the script calls. Every rule
-therefore passes `code_digest(script)` as a param. It covers the script and, of each segarena module
-behind it, the top-level definitions that the script can reach, however deep: a changed metric is no
+therefore passes `code_digest(step)` as a param. It covers the step and, of each segarena module
+behind it, the top-level definitions that the step can reach, however deep: a changed metric is no
 reason to make prompts again because both use a module. Comments, docstrings, formatting and the
 words of raised errors do not count: nobody wants to spend a thousand GPU-hours on a comment.
 """
@@ -23,14 +23,15 @@ Definition = tuple[Path, str]
 """A module's file and the name of a definition in it; an empty name is the whole module."""
 
 
-def code_digest(script: str | Path) -> str:
-    """Return a short digest of a script and of all segarena definitions that it can reach.
+def code_digest(step: str) -> str:
+    """Return a short digest of a module and of all segarena definitions that it can reach.
 
-    Imports inside functions count: they put off what is slow to load.
+    step: the module's name inside the package, such as "prompt.step". Imports inside functions
+    count: they put off what is slow to load.
     """
     used: dict[Path, set[int]] = defaultdict(set)
     seen: set[Definition] = set()
-    waiting: list[Definition] = [(Path(script).resolve(), "")]
+    waiting: list[Definition] = [(PACKAGE.joinpath(*step.split(".")).with_suffix(".py"), "")]
     while waiting:
         path, name = waiting.pop()
         if (path, name) in seen:

@@ -125,8 +125,8 @@ def test_it_holds_what_a_run_is_made_of(archive: Path):
     assert set(facts["submissions"]) == {"ada", "bob"}
     assert len(facts["submissions"]["ada"]["sha256"]) == 64
     assert facts["hardware"][0]["host"]
-    for name in ("Snakefile", "workflow/scripts/score.py", "src/segarena/errors.py"):
-        assert name in there
+    assert {"Snakefile", "workflow/scripts/score.py", "src/segarena/score/step.py"} <= set(there)
+    assert not [name for name in there if name.startswith("src/segarena/data/")]
 
 
 PAGES = {

@@ -1,10 +1,8 @@
 """A small finished run, made without a workflow, and a real browser to look at its report."""
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -12,9 +10,11 @@ import pytest
 
 from segarena.case import Image, Truth, write_answer, write_image, write_truth
 from segarena.files import write_json
-from segarena.protocol import ROOT, load
+from segarena.protocol import load
 from segarena.rank.outputs import rank_scores
 from segarena.rank.tables import write_table
+from segarena.report import answer_pictures_step, case_picture_step
+from segarena.report import step as report_step
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 HOSTILE_MESSAGE = "</script><script>alert(2)</script>"
@@ -23,17 +23,6 @@ NAMES = {"alpha": "alpha", "beta": HOSTILE, "gamma": "Gamma ${alert(3)} {{ 7 * 7
 MODALITIES = {"a": "CT", "b": "CT", "c": "MR", "d": "MR", "e": "MR"}
 SHAPE = (6, 20, 16)
 LEFT_OUT = {"delta": "it does not accept clicks <segarena.yaml>"}
-
-
-def script(name: str) -> ModuleType:
-    """Return a script of the workflow as a module."""
-    spec = importlib.util.spec_from_file_location(
-        f"script_{name}", ROOT / "workflow" / "scripts" / f"{name}.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_run(folder: Path) -> Path:
@@ -106,10 +95,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     results = write_run(folder)
     report = results / "report" / "cvpr25"
-    drawn = script("case_picture")
     for case in MODALITIES:
         prepared = results / "prepare" / case
-        drawn.main(
+        case_picture_step.main(
             {"image": f"{prepared}.image.npz", "truth": f"{prepared}.truth.npz"},
             {
                 "image": report / "cases" / f"{case}.webp",
@@ -118,9 +106,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             },
             case=case,
         )
-    answers = script("answer_pictures")
     for team in TEAMS:
-        answers.main(
+        answer_pictures_step.main(
             results,
             report / "answers" / team,
             protocol="cvpr25",
@@ -129,7 +116,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             interactions=6,
             kept="all",
         )
-    script("report").main(
+    report_step.main(
         sorted(map(str, (results / "score" / "cvpr25").glob("*_metrics.csv"))),
         results,
         protocol=load("cvpr25"),

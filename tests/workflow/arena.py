@@ -136,7 +136,7 @@ class Arena:
 
     def copy(self, folder: Path) -> "Arena":
         """Return a copy with the same file times, as a finished run lies on a disk."""
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
         other = Arena(folder, dict(self.config), self.engine)
         other.config["protocols"] = [
             path.replace(str(self.folder), str(folder)) for path in self.config["protocols"]
@@ -159,7 +159,7 @@ def new_arena(folder: Path) -> Arena:
         source = ROOT / part
         if source.is_dir():
             ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, project / part, ignore=ignore)
+            shutil.copytree(source, project / part, symlinks=True, ignore=ignore)
         else:
             shutil.copy2(source, project / part)
     config = {

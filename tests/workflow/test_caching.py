@@ -101,7 +101,7 @@ def test_a_metric_more_is_all_that_is_measured(arena: Arena):
 
 def test_no_old_table_stands_after_a_failed_scoring(arena: Arena):
     """All new scores fail to be written, once; the next run makes them and what follows."""
-    script, full = arena.project / "workflow/scripts/score.py", arena.folder / "full"
+    script, full = arena.project / "src/segarena/score/step.py", arena.folder / "full"
     fails = f"assert not Path({str(full)!r}).exists()\n    table = Path(output)"
     _replace(script, "table = Path(output)", fails)
     full.touch()

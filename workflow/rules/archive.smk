@@ -5,8 +5,7 @@ names it with its digest (docs/archive.md). No part of `all`.
 """
 
 from segarena.archive.bundle import values_of
-
-SCRIPTS = ("prepare", "image", "prompt", "predict", "score", "metrics", "rank")
+from segarena.archive.contents import STEPS
 
 
 rule archive:
@@ -20,8 +19,10 @@ rule archive:
         "../../envs/segarena.yaml"
     params:
         project=workflow.basedir,
-        values=values_of(config, ARENA, {name: code(f"{name}.py") for name in SCRIPTS}),
-        code=code("archive.py"),
+        values=values_of(
+            config, ARENA, {rule: code(step) for rule, step in STEPS.items()}
+        ),
+        code=code("archive.step"),
     message:
         "Archiving the run"
     script:

@@ -52,9 +52,9 @@ wildcard_constraints:
 
 
 @cache
-def code(script):
-    """Return the digest of a script and of the package modules behind it."""
-    return code_digest(os.path.join(workflow.basedir, "workflow", "scripts", script))
+def code(step):
+    """Return the digest of a step's module, such as "prompt.step", and of the modules behind it."""
+    return code_digest(step)
 
 
 def all_plays():
@@ -248,7 +248,7 @@ def predict_part(protocol):
     return {
         "rules": rules_of_play,
         "gpu": ARENA.gpus > 0,
-        "code": code("predict.py"),
+        "code": code("predict.step"),
     }
 
 

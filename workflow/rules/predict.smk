@@ -24,7 +24,7 @@ rule image:
         sha256=submission_digest,
         runtime=ARENA.runtime,
         base_image=ARENA.base_image,
-        code=code("image.py"),
+        code=code("predict.image_step"),
     message:
         "Loading submission {wildcards.submission}"
     script:
@@ -82,7 +82,7 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
         params:
             steps=prompt_steps(_play),
             values=predict_part(played(_play)[0]),
-            code=[code("prompt.py"), code("session.py")],
+            code=code("predict.session_step"),
         message:
             f"{_play}: {{wildcards.submission}} plays all interactions on {{wildcards.case}}"
         script:

@@ -19,7 +19,7 @@ rule prepare:
         "../../envs/segarena.yaml"
     params:
         values=prepare_values,
-        code=code("prepare.py"),
+        code=code("prepare.step"),
     message:
         "Preparing case {wildcards.case}"
     script:
@@ -36,7 +36,7 @@ rule cases:
     conda:
         "../../envs/segarena.yaml"
     params:
-        code=code("cases.py"),
+        code=code("prepare.cases_step"),
     message:
         "Listing all cases"
     script:

@@ -18,7 +18,7 @@ rule prompt:
         "../../envs/segarena.yaml"
     params:
         values=values_of_prompt,
-        code=code("prompt.py"),
+        code=code("prompt.step"),
     message:
         "{wildcards.protocol}: what the user says to {wildcards.submission} on {wildcards.case} at interaction {wildcards.k}"
     script:

@@ -34,7 +34,7 @@ rule rank:
         groups=case_groups(),
         protocol=ranked_protocol,
         left_out=left_out_of,
-        code=code("rank.py"),
+        code=code("rank.step"),
     message:
         "{wildcards.protocol}: ranking the submissions"
     script:

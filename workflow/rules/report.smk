@@ -20,7 +20,7 @@ rule case_picture:
     conda:
         "../../envs/segarena.yaml"
     params:
-        code=code("case_picture.py"),
+        code=code("report.case_picture_step"),
     message:
         "{wildcards.protocol}: drawing {wildcards.case}"
     script:
@@ -43,7 +43,7 @@ rule answer_pictures:
     params:
         cases=list(ARENA.cases),
         interactions=interactions_of,
-        code=code("answer_pictures.py"),
+        code=code("report.answer_pictures_step"),
     message:
         "{wildcards.protocol}: drawing the answers of {wildcards.submission}"
     script:
@@ -65,7 +65,7 @@ rule drop:
         plays=plays_of,
         cases=list(ARENA.cases),
         interactions=interactions_of,
-        code=code("drop.py"),
+        code=code("predict.drop_step"),
     message:
         "{wildcards.protocol}: dropping all but the final answers of {wildcards.submission}"
     script:
@@ -85,7 +85,7 @@ rule sheet:
     conda:
         "../../envs/segarena.yaml"
     params:
-        code=code("sheet.py"),
+        code=code("report.sheet_step"),
     message:
         "{wildcards.protocol}: the contact sheet of {wildcards.case}"
     script:
@@ -127,7 +127,7 @@ rule report:
         names=ARENA.display_names,
         groups=case_groups(),
         protocol=protocol_of,
-        code=code("report.py"),
+        code=code("report.step"),
     message:
         "{wildcards.protocol}: drawing the figures and writing the report"
     script:

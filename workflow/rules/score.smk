@@ -21,7 +21,7 @@ rule score:
         metrics=metric_list,
         ignore_label=ignored_label,
         areas=areas_wanted,
-        code=code("score.py"),
+        code=code("score.step"),
     message:
         "{wildcards.protocol}: scoring {wildcards.submission} on {wildcards.case}"
     script:
@@ -41,7 +41,7 @@ rule metrics:
     params:
         cases=list(ARENA.cases),
         values=metrics_values,
-        code=code("metrics.py"),
+        code=code("score.metrics_step"),
     message:
         "{wildcards.protocol}: the table of {wildcards.submission}"
     script:

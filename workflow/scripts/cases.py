@@ -1,24 +1,7 @@
 """List all cases in one table, with the warnings that their preparation gave."""
 
-import csv
-
 from segarena.errors import told
-from segarena.files import read_json, whole
+from segarena.prepare.cases_step import main
 
-
-def main(about_files: list[str], output: str) -> None:
-    """Write one line a case."""
-    with whole(output) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow(["case", "shape", "spacing_mm", "labels", "box", "warnings"])
-        for about in map(read_json, about_files):
-            shape = "x".join(str(n) for n in about["shape"])
-            spacing = "x".join(f"{mm:g}" for mm in about["spacing_mm"])
-            box = "yes" if about["box"] else "no"
-            warnings = "; ".join(about["warnings"])
-            table.writerow([about["case"], shape, spacing, len(about["labels"]), box, warnings])
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(list(snakemake.input.about), snakemake.output[0])
+with told(snakemake.log[0]):
+    main(list(snakemake.input.about), snakemake.output[0])

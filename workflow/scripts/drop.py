@@ -3,39 +3,14 @@
 from pathlib import Path
 
 from segarena.errors import told
-from segarena.files import write_json
-from segarena.predict.kept import drop
+from segarena.predict.drop_step import main
 
-
-def main(
-    predicted: Path,
-    output: str,
-    *,
-    submission: str,
-    plays: list[str],
-    cases: list[str],
-    interactions: int,
-) -> None:
-    """Remove all but the last answers and write how many and how many bytes went.
-
-    predicted: the folder results/predict.
-    """
-    freed = [
-        drop(predicted / play / submission / case / f"{k}.npz")
-        for play in plays
-        for case in cases
-        for k in range(1, interactions)
-    ]
-    write_json(output, {"answers": sum(size > 0 for size in freed), "bytes": sum(freed)})
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(
-            Path("results/predict"),
-            snakemake.output[0],
-            submission=snakemake.wildcards.submission,
-            plays=snakemake.params.plays,
-            cases=snakemake.params.cases,
-            interactions=snakemake.params.interactions,
-        )
+with told(snakemake.log[0]):
+    main(
+        Path("results/predict"),
+        snakemake.output[0],
+        submission=snakemake.wildcards.submission,
+        plays=snakemake.params.plays,
+        cases=snakemake.params.cases,
+        interactions=snakemake.params.interactions,
+    )

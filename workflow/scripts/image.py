@@ -2,29 +2,13 @@
 
 from pathlib import Path
 
-from segarena.errors import SubmissionError, told
-from segarena.files import write_json
-from segarena.predict.runners import bad_image, ready
+from segarena.errors import told
+from segarena.predict.image_step import main
 
-
-def main(source: Path, output: str, *, runtime: str, base_image: str) -> None:
-    """Load the submission's image, or look at its folder, and describe it.
-
-    A submission that cannot be used is a result like any other: its image.json says why, and the
-    run goes on.
-    """
-    try:
-        image = ready(source, runtime=runtime, base_image=base_image)
-    except SubmissionError as error:
-        image = bad_image(source, str(error))
-    write_json(output, image)
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(
-            Path(snakemake.input.source),
-            snakemake.output[0],
-            runtime=snakemake.params.runtime,
-            base_image=snakemake.params.base_image,
-        )
+with told(snakemake.log[0]):
+    main(
+        Path(snakemake.input.source),
+        snakemake.output[0],
+        runtime=snakemake.params.runtime,
+        base_image=snakemake.params.base_image,
+    )

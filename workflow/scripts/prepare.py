@@ -1,47 +1,17 @@
 """Prepare one case."""
 
 from pathlib import Path
-from typing import Any
 
-from segarena.case import write_image, write_truth
 from segarena.errors import told
-from segarena.files import write_json
-from segarena.prepare.nifti import prepare_case
-from segarena.prepare.slices import slice_case
+from segarena.prepare.step import main
 
-
-def main(
-    files: dict[str, Path], outputs: dict[str, str], case: str, values: dict[str, Any]
-) -> None:
-    """Write the image, the truth, and what is to be known about the case."""
-    slicing = values.pop("slice")
-    volume = values.pop("slice_of") or case
-    image, truth, warnings = prepare_case(files["image"], files["label"], case=volume, **values)
-    if slicing:
-        image, truth = slice_case(image, truth, case=volume, seed=values["seed"], **slicing)
-    write_image(outputs["image"], image)
-    write_truth(outputs["truth"], truth)
-    about = {
-        "case": case,
-        "image_file": files["image"].name,
-        "label_file": files["label"].name,
-        "shape": list(image.imgs.shape),
-        "spacing_mm": list(image.spacing_mm),
-        "labels": truth.labels,
-        "box": image.boxes is not None,
-        "warnings": warnings,
-    }
-    write_json(outputs["about"], about)
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(
-            {
-                "image": Path(snakemake.input.image_file),
-                "label": Path(snakemake.input.label_file),
-            },
-            dict(snakemake.output.items()),
-            snakemake.wildcards.case,
-            dict(snakemake.params["values"]),
-        )
+with told(snakemake.log[0]):
+    main(
+        {
+            "image": Path(snakemake.input.image_file),
+            "label": Path(snakemake.input.label_file),
+        },
+        dict(snakemake.output.items()),
+        snakemake.wildcards.case,
+        dict(snakemake.params["values"]),
+    )

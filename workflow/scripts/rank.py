@@ -1,111 +1,15 @@
 """Rank the submissions of one protocol, and say how far the ranking can be trusted."""
 
-import io
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
+from segarena.errors import told
+from segarena.rank.step import main
 
-from segarena.errors import ConfigError, EngineError, told
-from segarena.files import read_lines
-from segarena.rank.columns import directions
-from segarena.rank.outputs import rank_scores
-from segarena.rank.stability import BOOTSTRAPS
-from segarena.rank.tables import about, write_table
-
-
-def main(
-    tables: list[str],
-    out: Path,
-    *,
-    groups: dict[str, dict[str, str]],
-    protocol: dict[str, Any],
-    left_out: dict[str, str] | None = None,
-) -> None:
-    """Write the leaderboard and every table behind it under `out`.
-
-    tables: of every submission, and of every repetition where the protocol is played several times;
-    a case then counts with its mean. groups: what the sheet says of each case, by case.
-    left_out: why a submission does not play.
-    """
-    ranking = protocol["ranking"]
-    metrics = ranking["metrics"]
-    frames = [_table(Path(path), cases=len(groups)) for path in tables]
-    played = pd.concat(frames, ignore_index=True)
-    for metric in metrics:
-        if metric not in played:
-            raise ConfigError(
-                f"{protocol['name']}: ranking.metrics: no column {metric!r}; choose among "
-                f"{', '.join(played.columns.drop(['submission', 'case', 'repetition']))}"
-            )
-    scores = played.groupby(["submission", "case"], as_index=False)[metrics].mean()
-    interactions = sum(step["times"] for step in protocol["user"])
-    smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
-    facts = about(
-        protocol=protocol["name"],
-        protocol_version=protocol["version"],
-        seed=protocol["seed"],
-        bootstraps=ranking.get("bootstraps", BOOTSTRAPS),
+with told(snakemake.log[0]):
+    main(
+        list(snakemake.input.tables),
+        Path(snakemake.output.leaderboard).parent,
+        groups=snakemake.params.groups,
+        protocol=snakemake.params.protocol,
+        left_out=snakemake.params.left_out,
     )
-    write_table(_spread(played, metrics), out / "spread", facts)
-    reasons = pd.DataFrame(list((left_out or {}).items()), columns=["submission", "reason"])
-    write_table(reasons, out / "left_out", facts)
-    rank_scores(
-        scores,
-        out,
-        metrics=metrics,
-        deciding_scheme=ranking["scheme"],
-        protocol=protocol["name"],
-        protocol_version=protocol["version"],
-        seed=protocol["seed"],
-        policy=ranking.get("missing", "worst"),
-        weights=ranking.get("weights"),
-        smaller_is_better=smaller,
-        worst=worst,
-        bootstraps=ranking.get("bootstraps", BOOTSTRAPS),
-        subgroups=_subgroups(groups),
-    )
-
-
-def _table(path: Path, *, cases: int) -> pd.DataFrame:
-    """Return a submission's table, with what its path says of it."""
-    submission = path.name.removesuffix("_metrics.csv")
-    table = pd.read_csv(io.StringIO("".join(read_lines(path))))
-    if len(table) != cases:
-        raise EngineError(f"{path}: {len(table)} of {cases} cases; delete it, run again")
-    table = table.rename(columns={"CaseName": "case"})
-    table["case"] = table["case"].str.removesuffix(".npz")
-    where = {"submission": submission, "repetition": path.parent.name}
-    return table.assign(**where)
-
-
-def _spread(played: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
-    """Return mean and standard deviation of the repetitions' means, by submission and metric."""
-    finite = played.replace([np.inf, -np.inf], np.nan)
-    means = finite.groupby(["submission", "repetition"])[metrics].mean()
-    long = means.melt(var_name="metric", ignore_index=False).reset_index()
-    found = long.groupby(["submission", "metric"])["value"].agg(
-        mean="mean", standard_deviation="std", repetitions="count"
-    )
-    return found.reset_index()
-
-
-def _subgroups(groups: dict[str, dict[str, str]]) -> pd.DataFrame | None:
-    rows = [
-        {"case": case, "subgroup": f"{key}: {value}"}
-        for case, said in groups.items()
-        for key, value in said.items()
-    ]
-    return pd.DataFrame(rows) if rows else None
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(
-            list(snakemake.input.tables),
-            Path(snakemake.output.leaderboard).parent,
-            groups=snakemake.params.groups,
-            protocol=snakemake.params.protocol,
-            left_out=snakemake.params.left_out,
-        )

@@ -1,45 +1,15 @@
 """Draw the figures of one protocol and write its page."""
 
 from pathlib import Path
-from typing import Any
-
-import vl_convert
 
 from segarena.errors import told
-from segarena.rank.tables import about
-from segarena.report.charts import draw
-from segarena.report.page import write
-from segarena.report.results import failures, read
+from segarena.report.step import main
 
-
-def main(
-    tables: list[str],
-    results: Path,
-    *,
-    protocol: dict[str, Any],
-    names: dict[str, str],
-    groups: dict[str, dict[str, str]],
-) -> None:
-    """Write index.html, data/ and figures/ of results/report/PROTOCOL."""
-    name = protocol["name"]
-    found = read(tables, results / "rank" / name, protocol=protocol, names=names, groups=groups)
-    folder = results / "report" / name
-    write(
-        folder,
-        found,
-        failed=failures(results / "predict" / name, found),
-        specs=draw(folder / "figures", found),
-        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
-        software=about()["software"],
+with told(snakemake.log[0]):
+    main(
+        list(snakemake.input.tables),
+        Path("results"),
+        protocol=snakemake.params.protocol,
+        names=snakemake.params.names,
+        groups=snakemake.params.groups,
     )
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(
-            list(snakemake.input.tables),
-            Path("results"),
-            protocol=snakemake.params.protocol,
-            names=snakemake.params.names,
-            groups=snakemake.params.groups,
-        )

@@ -1,22 +1,11 @@
 """Lay a case's pictures over each other: the contact sheet to check a run by eye."""
 
-from pathlib import Path
-from typing import Any
-
 from segarena.errors import told
-from segarena.report.pictures import write_sheet
+from segarena.report.sheet_step import main
 
-
-def main(files: dict[str, Any], output: str, *, case: str) -> None:
-    """Write the sheet of all submissions."""
-    answers = {Path(folder).name: Path(folder) / f"{case}.png" for folder in files["answers"]}
-    write_sheet(output, files["image"], files["truth"], answers)
-
-
-if "snakemake" in globals():
-    with told(snakemake.log[0]):
-        main(
-            dict(snakemake.input.items()),
-            snakemake.output[0],
-            case=snakemake.wildcards.case,
-        )
+with told(snakemake.log[0]):
+    main(
+        dict(snakemake.input.items()),
+        snakemake.output[0],
+        case=snakemake.wildcards.case,
+    )

@@ -58,7 +58,7 @@ SHOWS_TRUTH, SHOWS_ANSWERS = "cases", "answers"
 def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) -> dict[str, Any]:
     """Return all that the archive says beyond what lies under results/.
 
-    code: the digest of each script with the modules behind it.
+    code: the digest of each rule's step with the modules behind it.
     """
     return {
         **arena.archive,
@@ -161,7 +161,9 @@ def _project(project: Path) -> Members:
     return {
         path.relative_to(project).as_posix(): path
         for path in files
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file()
+        and path.suffix != ".pyc"
+        and project / "src/segarena/data" not in path.parents  # links to the rest
     }
 
 

@@ -19,6 +19,17 @@ SUMS = "sha256sums.txt"
 CRATE = "ro-crate-metadata.json"
 CONFIG = "config/config.yaml"
 
+STEPS = {
+    "prepare": "prepare.step",
+    "image": "predict.image_step",
+    "prompt": "prompt.step",
+    "predict": "predict.step",
+    "score": "score.step",
+    "metrics": "score.metrics_step",
+    "rank": "rank.step",
+}
+"""The module of each rule whose code the facts of a run name by its digest."""
+
 
 def protocol_file(name: str) -> str:
     """Return where a protocol lies."""

@@ -19,7 +19,7 @@ from segarena.archive.opened import unpacked
 from segarena.config import find_submissions
 from segarena.errors import ConfigError, EngineError
 from segarena.predict.image import digest
-from segarena.protocol import ROOT, read_yaml
+from segarena.protocol import DATA, read_yaml
 from segarena.sheets import read_sheet
 
 
@@ -53,7 +53,7 @@ def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[
 
 def play(out: Path, *, cores: int) -> None:
     """Run the workflow in a folder that `set_up` made; raises EngineError where it fails."""
-    command: list[Any] = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command: list[Any] = [sys.executable, "-m", "snakemake", "--snakefile", DATA / "Snakefile"]
     command += ["--directory", out, "--configfile", out / "config.yaml", "--cores", cores]
     command += ["--rerun-incomplete", "--quiet", "all"]
     ended = subprocess.run([str(part) for part in command], check=False)

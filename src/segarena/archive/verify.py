@@ -1,20 +1,18 @@
 """Checking an archive: what it says against what follows from what it says.
 
-Each stage is made anew, by the same scripts that made it, from the stage before as it lies in the
+Each stage is made anew, by the same functions that made it, from the stage before as it lies in the
 archive, and compared to the last digit: the tables from the scores, the ranking from the tables.
 With the truth, the scores and the prompts are made anew from the answers. What cannot be made anew
 is named, with the reason.
 """
 
 import csv
-import importlib.util
 import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,8 +24,8 @@ from segarena.archive.opened import sum_problems, unpacked
 from segarena.case import write_npz
 from segarena.errors import SegArenaError
 from segarena.files import read_json
+from segarena.prompt import step as prompt_step
 from segarena.protocol import (
-    ROOT,
     Protocol,
     plays,
     prompt_values,
@@ -37,6 +35,9 @@ from segarena.protocol import (
     wants_areas,
 )
 from segarena.provenance import code_digest, file_digest
+from segarena.rank import step as rank_step
+from segarena.score import metrics_step
+from segarena.score import step as score_step
 from segarena.score.metrics import column
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, SegArenaError, zipfile.BadZipFile)
@@ -269,13 +270,12 @@ def _check_tables(archived: Archived, found: Findings) -> None:
         table = f"score/{play}/{submission}_metrics.csv"
         with tempfile.TemporaryDirectory() as aside:
             output = Path(aside, "table.csv")
-            _script("metrics").main(scores, records, str(output), cases=cases, values=protocol)
+            metrics_step.main(scores, records, str(output), cases=cases, values=protocol)
             problems = _compared(archived.results / table, output, f"results/{table}")
         found.checks("team tables from scores and records", problems)
 
 
 def _check_ranks(archived: Archived, found: Findings) -> None:
-    script = _script("rank")
     facts = archived.facts
     for name, protocol in archived.protocols.items():
         tables = [
@@ -285,7 +285,7 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
         ]
         left_out = facts["left_out"].get(name)
         with tempfile.TemporaryDirectory() as aside:
-            script.main(
+            rank_step.main(
                 tables,
                 Path(aside, "results", "rank", name),
                 groups={case: about["groups"] for case, about in facts["cases"].items()},
@@ -444,7 +444,7 @@ def _check_values(
         return
     answers = [archived.file("predict", play, submission, case, f"{k}.npz") for k in numbers]
     output = aside / "scores.csv"
-    _script("score").main(
+    score_step.main(
         {"image": files["spacing"], "truth": files["truth"], "answers": answers},
         str(output),
         protocol["metrics"],
@@ -460,7 +460,7 @@ def _check_values(
 
 
 def _score_options(protocol: Protocol) -> dict[str, Any]:
-    """Return what the score script is given beyond the metrics, where the protocol asks for it."""
+    """Return what the score step is given beyond the metrics, where the protocol asks for it."""
     ignored = {"ignore_label": protocol["ignore_label"]} if "ignore_label" in protocol else {}
     return ignored | ({"areas": True} if wants_areas(protocol) else {})
 
@@ -495,7 +495,7 @@ def _check_prompts(
         there = archived.file("prompt", play, submission, case, f"{k}.json")
         made = aside / "said.json"
         values = prompt_values(protocol, k, plays(protocol).index(play))
-        _script("prompt").main(given, str(made), case, k, values)
+        prompt_step.main(given, str(made), case, k, values)
         same = there.read_bytes() == made.read_bytes()
         name = f"results/{there.relative_to(archived.results)}"
         problem = f"{name}: is not what the user says to the answer before"
@@ -505,23 +505,9 @@ def _check_prompts(
 def _note_code(archived: Archived, found: Findings) -> None:
     """Say where code and software are not the run's, so that a difference can be understood."""
     for name, digest in archived.facts["code"].items():
-        if code_digest(ROOT / "workflow" / "scripts" / f"{name}.py") != digest:
+        if name not in contents.STEPS or code_digest(contents.STEPS[name]) != digest:
             found.unchecked.append(f"{name}: this SegArena's code for it is not the run's")
     here = software_versions()
     for name, version in archived.facts["software"].items():
         if here.get(name, version) != version:
             found.unchecked.append(f"{name}: {version} in the run, {here[name]} here")
-
-
-_scripts: dict[str, ModuleType] = {}
-
-
-def _script(name: str) -> ModuleType:
-    """Return a script of the workflow as a module; never one out of the archive."""
-    if name not in _scripts:
-        path = ROOT / "workflow" / "scripts" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(f"segarena_script_{name}", path)
-        assert spec and spec.loader
-        _scripts[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(_scripts[name])
-    return _scripts[name]

@@ -15,14 +15,14 @@ import pandas as pd
 import vl_convert
 
 from segarena.files import whole
-from segarena.protocol import ROOT
+from segarena.protocol import DATA
 from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import BOOTSTRAPS, FINAL
 from segarena.report.results import Results
 
-CAPTIONS = ROOT / "workflow" / "report"
+CAPTIONS = DATA / "workflow" / "report"
 COLOURED = 8
 OTHERS = "other submissions"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999933")

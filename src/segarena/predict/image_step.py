@@ -1,0 +1,20 @@
+"""Make a submission ready and write down what it is."""
+
+from pathlib import Path
+
+from segarena.errors import SubmissionError
+from segarena.files import write_json
+from segarena.predict.runners import bad_image, ready
+
+
+def main(source: Path, output: str, *, runtime: str, base_image: str) -> None:
+    """Load the submission's image, or look at its folder, and describe it.
+
+    A submission that cannot be used is a result like any other: its image.json says why, and the
+    run goes on.
+    """
+    try:
+        image = ready(source, runtime=runtime, base_image=base_image)
+    except SubmissionError as error:
+        image = bad_image(source, str(error))
+    write_json(output, image)

@@ -1,0 +1,45 @@
+"""Say what the simulated user says at one interaction."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segarena.case import Truth, ignored, read_answer, read_boxes, read_truth
+from segarena.files import read_json, write_json
+from segarena.prompt.user import Said, Scene, first_words, has_spoken, say
+
+
+def main(files: dict[str, str], output: str, case: str, k: int, values: dict[str, Any]) -> None:
+    """Write everything that has been said up to interaction `k`."""
+    step = values["step"]
+    truth = read_truth(files["truth"])
+    outside = ignored(truth, values.get("ignore_label"))
+    if outside is not None:
+        truth = Truth(np.where(outside, 0, truth.gts))
+    said: Said = read_json(files["said"]) if "said" in files else first_words(truth.labels)
+    segs = read_answer(files["answer"]) if has_spoken(said) else None
+    if segs is not None and outside is not None:
+        segs = np.where(outside, 0, segs)
+    boxes = read_boxes(files["image"]) if step["prompt"] == "box" else None
+    scene = Scene(
+        gts=truth.gts,
+        segs=segs,
+        boxes=None if boxes is None else boxes[: len(said["labels"])],
+        drawn=Path(files["drawn"]) if "drawn" in files else None,
+        seed=values["seed"],
+        case=case,
+        interaction=k,
+        repetition=values.get("repetition", 0),
+    )
+    head = {
+        "case": case,
+        "protocol": values["protocol"],
+        "version": values["version"],
+        "interaction": k,
+        "prompt": step["prompt"],
+        "seed": values["seed"],
+    }
+    if scene.repetition:
+        head["repetition"] = scene.repetition
+    write_json(output, {**say(said, step, scene, values.get("stop_when")), **head})

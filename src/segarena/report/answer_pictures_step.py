@@ -1,0 +1,47 @@
+"""Draw what one submission answered on every case."""
+
+from pathlib import Path
+
+import numpy as np
+
+from segarena.case import read_answer, read_spacing, read_truth
+from segarena.files import read_json
+from segarena.report.pictures import view_of, write_answers
+
+
+def main(
+    results: Path,
+    output: Path,
+    *,
+    protocol: str,
+    submission: str,
+    cases: list[str],
+    interactions: int,
+    kept: str,
+) -> None:
+    """Write a layer a case under `output`.
+
+    results: the folder that holds prepare/ and the rest. kept: which answers the config keeps; with
+    `final` all but the last may be gone.
+    """
+    numbers = range(1, interactions + 1)
+    for case in cases:
+        prepared = results / "prepare" / case
+        answers = results / "predict" / protocol / submission / case
+        said = results / "prompt" / protocol / submission / case
+        view = view_of(
+            read_truth(f"{prepared}.truth.npz").gts, read_spacing(f"{prepared}.image.npz")
+        )
+        write_answers(
+            output / f"{case}.png",
+            view,
+            [
+                _answer(answers / f"{k}.npz", may_be_gone=kept == "final" and k < interactions)
+                for k in numbers
+            ],
+            [read_json(said / f"{k}.json") for k in numbers],
+        )
+
+
+def _answer(path: Path, *, may_be_gone: bool) -> np.ndarray | None:
+    return None if may_be_gone and not path.exists() else read_answer(path)

@@ -1,0 +1,33 @@
+"""Draw the figures of one protocol and write its page."""
+
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+
+from segarena.rank.tables import about
+from segarena.report.charts import draw
+from segarena.report.page import write
+from segarena.report.results import failures, read
+
+
+def main(
+    tables: list[str],
+    results: Path,
+    *,
+    protocol: dict[str, Any],
+    names: dict[str, str],
+    groups: dict[str, dict[str, str]],
+) -> None:
+    """Write index.html, data/ and figures/ of results/report/PROTOCOL."""
+    name = protocol["name"]
+    found = read(tables, results / "rank" / name, protocol=protocol, names=names, groups=groups)
+    folder = results / "report" / name
+    write(
+        folder,
+        found,
+        failed=failures(results / "predict" / name, found),
+        specs=draw(folder / "figures", found),
+        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        software=about()["software"],
+    )
