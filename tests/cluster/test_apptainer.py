@@ -155,14 +155,14 @@ def test_an_archive_that_cannot_be_built_is_ours(play: Callable[..., Played], tm
 def test_a_folder_runs_in_an_archive_as_well(
     play: Callable[..., Played], tmp_path: Path, submission_archive: Callable[..., Path]
 ):
-    """base_image may be a docker archive, from which one SIF is built for all folders."""
+    """base_image may be a docker archive; what it has in /workspace is hidden by the folder."""
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "hello").write_text("hello from the base")
     base = submission_archive(tmp_path / "base", tmp_path / "base.tar.gz", kind="tiny")
     folder, calls = tmp_path / "ada", tmp_path / "calls"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "x").write_text("hello from the folder")
-    (folder / "predict.sh").write_text("cat hello data/x; date > data/y || echo read-only")
+    (folder / "predict.sh").write_text("ls hello; cat data/x; date > data/y || echo read-only")
     for name in ("inputs", "outputs"):
         (calls / name).mkdir(parents=True)
     image = ApptainerRunner(str(base)).ready(folder)
@@ -170,7 +170,8 @@ def test_a_folder_runs_in_an_archive_as_well(
     outcome = ApptainerRunner().run(image, *places, Limits(30, 2**29))
     log = (calls / "log").read_text()
     assert outcome.exit_code == 0
-    assert "hello from the basehello from the folder" in log
+    assert "ls: hello: No such file" in log
+    assert "hello from the folder" in log
     assert "read-only" in log
 
 

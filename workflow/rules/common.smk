@@ -308,6 +308,14 @@ def submission_source(wildcards):
     return ARENA.submissions[wildcards.submission]
 
 
+def base_of(wildcards):
+    """Return the file that says which image a folder runs in; none for archives and processes."""
+    folder = ARENA.submissions[wildcards.submission].is_dir()
+    if not folder or ARENA.runs_as_process(wildcards.submission):
+        return {}
+    return {"base": rules.base_image.output[0]}
+
+
 def previous_answer(wildcards):
     before = int(wildcards.k) - 1
     if before == 0:

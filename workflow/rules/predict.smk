@@ -10,9 +10,27 @@ in turn; it takes the place of prompt and predict and writes the same files.
 """
 
 
+# No digest of the code: a changed line must not make a moved tag count (only --forcerun base_image does).
+rule base_image:
+    output:
+        "results/base_image.json",
+    log:
+        "results/logs/base_image.log",
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        runtime=ARENA.runtime,
+        base_image=ARENA.base_image,
+    message:
+        "Looking up which image base_image is"
+    script:
+        "../scripts/base_image.py"
+
+
 # The archive is `ancient`: what counts is its content, which `sha256` stands for.
 rule image:
     input:
+        unpack(base_of),
         source=ancient(submission_source),
     output:
         "results/predict/{submission}/image.json",

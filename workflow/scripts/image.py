@@ -11,4 +11,5 @@ with told(snakemake.log[0]):
         snakemake.output[0],
         runtime=snakemake.params.runtime,
         base_image=snakemake.params.base_image,
+        base=snakemake.input.get("base"),
     )

@@ -81,7 +81,7 @@ def _text_of_archive(source: Path) -> str | None:
     order: list[str] = []
     try:
         with (
-            opened_archive(source, plain=True) as stream,
+            opened_archive(source) as stream,
             tarfile.open(fileobj=stream, mode="r|") as archive,
         ):
             budget = _Budget(_MOST_BYTES)

@@ -123,16 +123,10 @@ def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def opened_archive(source: Path, *, plain: bool = False) -> Iterator[Any]:
-    """Open an archive for an engine, unpacked where the engine does not do that itself.
-
-    Docker unpacks gz alone; Podman and Apptainer, as some distributions build them, not even that,
-    and are given a plain archive.
-    """
+def opened_archive(source: Path) -> Iterator[Any]:
+    """Open an archive as a plain one, whatever packs it."""
     with _our_file(source) as file:
-        packed = _packing(file.peek(8))
-        as_it_is = not packed or (packed == "gz" and not plain)
-        yield file if as_it_is else _Telling(_unpacked(file))
+        yield _Telling(_unpacked(file)) if _packing(file.peek(8)) else file
 
 
 def _contents(file: "_Hashing") -> tuple[Any, dict[str, bytes], dict[str, str]]:

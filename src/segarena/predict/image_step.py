@@ -3,18 +3,21 @@
 from pathlib import Path
 
 from segarena.errors import SubmissionError
-from segarena.files import write_json
+from segarena.files import read_json, write_json
 from segarena.predict.runners import bad_image, ready
 
 
-def main(source: Path, output: str, *, runtime: str, base_image: str) -> None:
+def main(
+    source: Path, output: str, *, runtime: str, base_image: str, base: str | None = None
+) -> None:
     """Load the submission's image, or look at its folder, and describe it.
 
-    A submission that cannot be used is a result like any other: its image.json says why, and the
-    run goes on.
+    base: the file that says which image base_image is. A submission that cannot be used is a
+    result like any other: its image.json says why, and the run goes on.
     """
+    base_id = read_json(base)["image_id"] if base else ""
     try:
-        image = ready(source, runtime=runtime, base_image=base_image)
+        image = ready(source, runtime=runtime, base_image=base_image, base_id=base_id)
     except SubmissionError as error:
         image = bad_image(source, str(error))
     write_json(output, image)

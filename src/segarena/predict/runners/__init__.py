@@ -83,10 +83,14 @@ class Outcome:
 class Runner(Protocol):
     """The interface of every engine."""
 
-    def ready(self, source: Path) -> Image:
+    def base_id(self) -> str:
+        """Return the ID of the image that the config's base_image names now."""
+
+    def ready(self, source: Path, base_id: str = "") -> Image:
         """Make a submission ready to run on this machine; return what image.json says of it.
 
-        Raises SubmissionError where the submission holds no usable image, EngineError otherwise.
+        base_id: the image that a folder runs in, whatever base_image names meanwhile. Raises
+        SubmissionError where the submission holds no usable image, EngineError otherwise.
         """
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
@@ -100,11 +104,12 @@ class Runner(Protocol):
         """Return the command that makes such a call from a shell."""
 
 
-def ready(source: Path, *, runtime: str, base_image: str) -> Image:
+def ready(source: Path, *, runtime: str, base_image: str, base_id: str = "") -> Image:
     """Make a submission ready under the runtime of the config; return what image.json says of it.
 
-    runtime auto is Docker; only a folder where no `base_image` is set runs as a plain process, and
-    a line on stderr says so. Raises SubmissionError, ConfigError or EngineError.
+    base_id: the ID of base_image when the run began, "" to look it up now. runtime auto is Docker;
+    only a folder where no `base_image` is set runs as a plain process, and a line on stderr says
+    so. Raises SubmissionError, ConfigError or EngineError.
     """
     if runtime == "auto":
         runtime = "docker"
@@ -116,7 +121,7 @@ def ready(source: Path, *, runtime: str, base_image: str) -> Image:
                 file=sys.stderr,
             )
     with _readable(source):
-        return runner(runtime, base_image).ready(source)
+        return runner(runtime, base_image).ready(source, base_id)
 
 
 @dataclass(frozen=True)

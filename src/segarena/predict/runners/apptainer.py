@@ -33,6 +33,7 @@ from segarena.predict.runners import (
     command_line,
     mounts_of,
 )
+from segarena.predict.runners.untagged import untagged
 from segarena.predict.runners.watch import excess, readable, use
 from segarena.provenance import file_digest
 
@@ -63,8 +64,25 @@ class ApptainerRunner:
             raise EngineError("no apptainer on the PATH; install it, or `module load` it first")
         self.command = found
 
-    def ready(self, source: Path) -> Image:
-        described = self._described_folder(source) if source.is_dir() else image_of_archive(source)
+    def base_id(self) -> str:
+        base = Path(self.base_image)
+        if not base.is_file():
+            raise ConfigError(
+                f"base_image: no file {self.base_image!r}; with runtime apptainer write the path "
+                "of a SIF file or of a docker archive"
+            )
+        if base.suffix == ".sif":
+            return f"sha256:{file_digest(base)}"
+        try:
+            return image_of_archive(base)["image_id"]
+        except SubmissionError as error:
+            raise ConfigError(f"base_image: {error}") from error
+
+    def ready(self, source: Path, base_id: str = "") -> Image:
+        if source.is_dir():
+            described = self._described_folder(source, base_id)
+        else:
+            described = image_of_archive(source)
         image: Image = {"runtime": "apptainer", "source": str(source), **described}
         self._sif(image)
         return image
@@ -117,22 +135,15 @@ class ApptainerRunner:
         asked = self._asked(image, mounts, outputs.parent, limits)
         return command_line([*asked, "sh", "predict.sh"])
 
-    def _described_folder(self, source: Path) -> Image:
+    def _described_folder(self, source: Path, base_id: str) -> Image:
         described = image_of_folder(source, self.base_image)
-        base = Path(self.base_image).resolve()
-        if not base.is_file():
-            raise ConfigError(
-                f"base_image: no file {self.base_image!r}; with runtime apptainer write the path "
-                "of a SIF file or of a docker archive"
+        image_id = self.base_id()
+        if base_id not in {"", image_id}:
+            raise EngineError(
+                f"base_image: {self.base_image} is another image than when the run began; put it "
+                "back, or run with --forcerun base_image to take the new one"
             )
-        if base.suffix == ".sif":
-            image_id = f"sha256:{file_digest(base)}"
-        else:
-            try:
-                image_id = image_of_archive(base)["image_id"]
-            except SubmissionError as error:
-                raise ConfigError(f"base_image: {error}") from error
-        return {"image_id": image_id, "base": str(base), **described}
+        return {"image_id": image_id, "base": str(Path(self.base_image).resolve()), **described}
 
     def _asked(self, image: Image, mounts: list[Mount], work: Path, limits: Limits) -> list[str]:
         """Return the command line up to the image, which is built where it is not there yet."""
@@ -186,8 +197,8 @@ class ApptainerRunner:
     def _build(self, source: Path, sif: Path) -> None:
         with tempfile.NamedTemporaryFile(suffix=".tar") as tar, whole(sif) as aside:
             try:
-                with opened_archive(source, plain=True) as archive:
-                    shutil.copyfileobj(archive, tar, 1 << 20)
+                with opened_archive(source) as archive:
+                    tar.writelines(untagged(archive))
                 tar.flush()
             except OSError as error:
                 raise EngineError(f"{source}: cannot be unpacked ({error})") from error

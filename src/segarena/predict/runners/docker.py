@@ -1,7 +1,7 @@
 """Run a submission's image with Docker: a fresh, shut-in container a call, removed after it.
 
 The low-level client is used because it is the quickest: create, start, wait, inspect, remove.
-Images are run by ID, never by tag: loading an archive silently takes a tag from another image.
+Images are loaded without a name and run by ID alone: a name would be taken from another image.
 
 Whose fault an end is, is asked of the engine: a container that somebody else killed (an organiser,
 an engine that shuts down), or one that vanished, has failed for no fault of the submission.
@@ -41,6 +41,7 @@ from segarena.predict.runners import (
     command_line,
     mounts_of,
 )
+from segarena.predict.runners.untagged import untagged
 from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
 
 LABEL = "segarena"
@@ -66,20 +67,18 @@ _IMAGE_CANNOT_START = (
 class DockerRunner:
     """Docker through its API.
 
-    `host`: the engine's address, "" for DOCKER_HOST's or the default socket's. `plain`: whether
-    archives are unpacked for the engine.
+    `host`: the engine's address, "" for DOCKER_HOST's or the default socket's.
     """
 
     runtime = "docker"
-    plain = False
 
     def __init__(self, base_image: str = "") -> None:
         self.base_image, self.host = base_image, ""
         self.engine = _engine(os.environ.get("DOCKER_HOST", ""))
 
-    def ready(self, source: Path) -> Image:
+    def ready(self, source: Path, base_id: str = "") -> Image:
         if source.is_dir():
-            return self._ready_folder(source)
+            return self._ready_folder(source, base_id)
         described = image_of_archive(source)
         with _engine_errors(f"{source}: loading the image"):
             self._check_machine(source, described)
@@ -131,19 +130,31 @@ class DockerRunner:
         mounts = mounts_of(image, inputs, outputs, limits)
         return command_line(["docker", "run", "--rm", *flags(known, mounts, limits)])
 
-    def _ready_folder(self, source: Path) -> Image:
-        described = image_of_folder(source, self.base_image)
+    def base_id(self) -> str:
+        return self._base_id()
+
+    def _base_id(self) -> str:
         with _engine_errors(f"base_image {self.base_image}"):
             try:
-                base = self.engine.inspect_image(self.base_image)
+                return self.engine.inspect_image(self.base_image)["Id"]
             except docker.errors.ImageNotFound as error:
                 raise EngineError(
                     f"base_image: the engine knows no image {self.base_image!r}; load or pull it"
                 ) from error
+
+    def _ready_folder(self, source: Path, base_id: str) -> Image:
+        described = image_of_folder(source, self.base_image)
+        image_id = base_id or self._base_id()
+        with _engine_errors(f"base_image {self.base_image}"):
+            if not self._name({"image_id": image_id}):
+                raise EngineError(
+                    f"the engine no longer has {image_id}, which had this name when the run began; "
+                    "load it, or run with --forcerun base_image to take what has the name now"
+                )
         return {
             "runtime": self.runtime,
             "source": str(source),
-            "image_id": base["Id"],
+            "image_id": image_id,
             **described,
         }
 
@@ -180,8 +191,8 @@ class DockerRunner:
 
     def _load(self, source: Path, described: Image) -> None:
         slow = client(LOAD_SECONDS, self.host)
-        with opened_archive(source, plain=self.plain) as stream, contextlib.closing(slow) as engine:
-            for line in engine.load_image(stream, quiet=True):
+        with opened_archive(source) as stream, contextlib.closing(slow) as engine:
+            for line in engine.load_image(untagged(stream), quiet=True):
                 if "error" in line:
                     # The archive is known to be whole, so this is the engine: its disk, most often.
                     raise EngineError(f"{source}: the engine cannot load it: {line['error']}")

@@ -46,13 +46,16 @@ class PodmanRunner(DockerRunner):
     """Podman, rootless or as root."""
 
     runtime = "podman"
-    plain = True
 
     def __init__(self, base_image: str = "") -> None:
         self.base_image = base_image
         self.command = _command()
 
-    def ready(self, source: Path) -> Image:
+    def base_id(self) -> str:
+        with self._service():
+            return self._base_id()
+
+    def ready(self, source: Path, base_id: str = "") -> Image:
         with self._service():
             about = self.engine.info()
             if about.get("Rootless") and about.get("CgroupVersion") == "1":
@@ -60,7 +63,7 @@ class PodmanRunner(DockerRunner):
                     "rootless Podman sets no limits on a machine with control groups v1; run on "
                     "one with v2, or write runtime: apptainer"
                 )
-            return super().ready(source)
+            return super().ready(source, base_id)
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with self._service() as folder:

@@ -18,7 +18,10 @@ from segarena.provenance import folder_digest
 class ProcessRunner:
     """`sh predict.sh` in the submission's folder, INPUTS and OUTPUTS naming the two folders."""
 
-    def ready(self, source: Path) -> Image:
+    def base_id(self) -> str:
+        return ""
+
+    def ready(self, source: Path, base_id: str = "") -> Image:
         if not (source / "predict.sh").is_file():
             raise SubmissionError(f"{source}: runtime process needs a folder with a predict.sh")
         return {
