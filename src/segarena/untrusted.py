@@ -114,6 +114,11 @@ class CarefulFile(io.BufferedReader):
         return content
 
 
+def open_binary(path: Path) -> io.BufferedReader:
+    """Open a stranger's file; an error of the disk while it is read is ours: an EngineError."""
+    return io.BufferedReader(_OurDisk(path))
+
+
 class _OurDisk(io.FileIO):
     def readinto(self, buffer: Any, /) -> int | None:
         try:

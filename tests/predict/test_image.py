@@ -7,6 +7,7 @@ import json
 import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,95 @@ def test_a_missing_layer_is_refused(archive: Path) -> None:
 def test_a_strange_manifest_is_refused(manifest: bytes, archive: Path) -> None:
     """Whatever stands in manifest.json, the answer is one line."""
     assert "\n" not in refusal(edited(archive, lambda m: m.update({"manifest.json": manifest})))
+
+
+def with_members(archive: Path, *names: str, kind: bytes = tarfile.REGTYPE) -> Path:
+    """Return a copy of an archive with members more, each a copy of its manifest."""
+    made = archive.with_name("more.tar")
+    made.write_bytes(archive.read_bytes())
+    with tarfile.open(archive) as tar:
+        content = tar.extractfile("manifest.json").read()  # type: ignore[union-attr]
+    with tarfile.open(made, "a") as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.size = kind, len(content) if kind == tarfile.REGTYPE else 0
+            entry.linkname = "x.json"
+            tar.addfile(entry, io.BytesIO(content))
+    return made
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "./manifest.json", "/manifest.json", "a/../manifest.json", "a//b"]
+)
+def test_a_member_that_is_there_twice_is_refused(name: str, archive: Path) -> None:
+    """However it is written: we would check the one, and an engine unpack the other."""
+    assert "twice" in refusal(with_members(archive, name, "a/b"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_an_archive_of_other_things_than_files_is_refused(kind: bytes, archive: Path) -> None:
+    """A hard link could give a member a second name; no docker archive holds one."""
+    assert "which no docker archive holds" in refusal(with_members(archive, "x", kind=kind))
+
+
+def test_a_member_below_a_link_is_refused(archive: Path) -> None:
+    """It would be unpacked somewhere else than its name says."""
+    linked = with_members(archive, "a", kind=tarfile.SYMTYPE)
+    assert "below another file" in refusal(with_members(linked.rename(archive), "a/b"))
+
+
+def test_a_name_of_control_characters_is_refused_printably(archive: Path) -> None:
+    """The message is what somebody's terminal shows."""
+    message = refusal(with_members(archive, "\x1b[2J\nx"))
+    assert message.isprintable()
+
+
+def test_an_archive_packed_again_with_tar_is_the_same_image(archive: Path, tmp_path: Path) -> None:
+    """`tar c .` and podman write ./manifest.json; each member is there once."""
+    again = tmp_path / "again.tar"
+    with tarfile.open(archive) as tar, tarfile.open(again, "w") as made:
+        for member in tar:
+            content = tar.extractfile(member)
+            member.name = f"./{member.name}"
+            made.addfile(member, content)
+    assert image_of_archive(again)["image_id"] == image_of_archive(archive)["image_id"]
+
+
+def test_an_image_says_how_much_room_it_needs(archive: Path) -> None:
+    """The sum of its layers, unpacked."""
+    with tarfile.open(archive) as tar:
+        layers = sum(m.size for m in tar if m.name.endswith("layer.tar") or "." not in m.name)
+    assert image_of_archive(archive)["unpacked_bytes"] == layers
+
+
+def test_an_archive_that_shrinks_to_nothing_is_refused(tmp_path: Path) -> None:
+    """What unpacks to gigabytes from kilobytes is no image, whatever the bound is for others."""
+    entry = tarfile.TarInfo("x")
+    entry.size = 3 << 30
+    path = tmp_path / "x.tar.zst"
+    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as stream:
+        stream.write(entry.tobuf())
+    assert "it holds more than 1 GiB" in refusal(path)
+
+
+def test_xz_in_several_streams_and_with_padding_is_read(archive: Path, tmp_path: Path) -> None:
+    """As `cat a.xz b.xz` and block-wise packers make it."""
+    content, path = archive.read_bytes(), tmp_path / "x.tar.xz"
+    half = len(content) // 2
+    parts = [lzma.compress(part, preset=0) for part in (content[:half], content[half:])]
+    path.write_bytes(parts[0] + bytes(8) + parts[1] + bytes(4))
+    assert image_of_archive(path)["image_id"] == image_of_archive(archive)["image_id"]
+
+
+def test_xz_that_asks_for_gigabytes_is_refused(tmp_path: Path) -> None:
+    """A dictionary of 1.5 GiB is asked for by a few bytes of a header."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 64 << 20}]
+    packed = bytearray(lzma.compress(b"x", filters=filters))
+    assert packed[14:17] == b"\x21\x01\x1c"  # LZMA2, one byte of properties, 64 MiB
+    packed[16] = 0x25
+    packed[20:24] = zlib.crc32(packed[12:20]).to_bytes(4, "little")
+    (tmp_path / "x.tar.xz").write_bytes(packed)
+    assert "not a readable docker archive (Memory usage limit" in refusal(tmp_path / "x.tar.xz")
 
 
 def test_an_archive_that_unpacks_to_terabytes_is_refused(

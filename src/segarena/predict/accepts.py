@@ -11,30 +11,25 @@ says nothing here; the predict stage tells what is wrong with it.
 """
 
 import contextlib
-import io
-import json
-import posixpath
-import tarfile
+import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from segarena.errors import ConfigError, SubmissionError
 from segarena.files import remembered
-from segarena.predict.image import UNREADABLE, opened_archive
+from segarena.predict.image import UNREADABLE, beside, budget_of, opened_archive, parts, unpacked
+from segarena.predict.manifest import image_of
+from segarena.predict.tarball import Budget, NoTar, members
 from segarena.protocol import validate
+from segarena.untrusted import yaml_value
 
 FILE = "segarena.yaml"
 NEEDS = {"box": "boxes", "click": "clicks", "scribble": "scribbles", "drawn": "scribbles"}
 """What a protocol's kind of prompt is called in a submission's file."""
 
-_LARGEST = 64 << 10
-_CHUNK = 64 << 10
-_MOST_BYTES = 200 << 30
-"""What an archive and its layers may hold unpacked; one that holds more is not read on."""
+_LARGEST, _LARGEST_MANIFEST = 64 << 10, 1 << 20
+_MOST_VALUES = 200
 
 
 def refusal(source: Path, kinds: Collection[str], cache: Path) -> str | None:
@@ -58,20 +53,24 @@ def refusal(source: Path, kinds: Collection[str], cache: Path) -> str | None:
 
 def accepted(text: str, source: str | Path) -> list[str]:
     """Return the kinds of prompts that a segarena.yaml names; ConfigError where it is none."""
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: not readable as YAML") from error
+    if len(text) > _LARGEST:
+        raise ConfigError(f"{source}: more than {_LARGEST >> 10} KiB")
+    value = yaml_value(text, source, most_nodes=_MOST_VALUES)
     validate(value, "submission", source)
     return list(value["accepts"])
 
 
 def _text_of_folder(source: Path) -> str | None:
+    """Return the text of a folder's file; a link is not followed, it may lead to anything."""
     path = source / FILE
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         return None
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_without_links) as file:
         return _text(file)
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _text_of_archive(source: Path) -> str | None:
@@ -80,60 +79,35 @@ def _text_of_archive(source: Path) -> str | None:
     links: dict[str, str] = {}
     order: list[str] = []
     try:
-        with (
-            opened_archive(source) as stream,
-            tarfile.open(fileobj=stream, mode="r|") as archive,
-        ):
-            budget = _Budget(_MOST_BYTES)
-            for member in budget.members(archive):
-                if member.issym():
-                    links[member.name] = _beside(member.name, member.linkname)
-                file = archive.extractfile(member) if member.isfile() else None
-                if file is None:
-                    continue
-                if member.name == "manifest.json":
-                    order = json.loads(file.read())[0]["Layers"]
-                for text in _texts_of_layer(file, budget):
-                    by_layer[member.name] = text
+        with opened_archive(source) as stream:
+            budget = budget_of(source)
+            for place, member in parts(stream, budget):
+                if member.kind == "link":
+                    links[place] = beside(place, member)
+                elif place == "manifest.json":
+                    _, order = image_of(member.content.read(_LARGEST_MANIFEST))
+                else:
+                    for text in _texts_of_layer(member.content, budget):
+                        by_layer[place] = text
     except (*UNREADABLE, SubmissionError):
         return None
     texts = [by_layer[name] for name in (links.get(n, n) for n in order) if name in by_layer]
     return texts[-1] if texts else None
 
 
-@dataclass
-class _Budget:
-    """How many bytes may still be unpacked: an archive of megabytes can hold terabytes."""
-
-    left: int
-
-    def members(self, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-        """Yield the members; raises SubmissionError when they are too large together."""
-        for member in archive:
-            self.left -= tarfile.BLOCKSIZE + member.size
-            if self.left < 0:
-                raise SubmissionError("it holds too much")
-            yield member
-
-
-def _texts_of_layer(file: Any, budget: _Budget) -> Iterator[str | None]:
+def _texts_of_layer(file: Any, budget: Budget) -> Iterator[str | None]:
     """Yield the file's text where a layer writes it, None where it takes it away."""
-    with (
-        contextlib.suppress(tarfile.ReadError),
-        tarfile.open(fileobj=io.BufferedReader(file, _CHUNK), mode="r|*") as layer,
-    ):
-        for member in budget.members(layer):
-            path = member.name.removeprefix("./").removeprefix("/")
-            if path == f"workspace/{FILE}" and member.isfile():
-                content = layer.extractfile(member)
-                yield None if content is None else _text(content)
-            elif path in {f"workspace/.wh.{FILE}", "workspace/.wh..wh..opq", ".wh.workspace"}:
+    with contextlib.suppress(NoTar):
+        for member in members(unpacked(file), budget):
+            if member.path == f"workspace/{FILE}" and member.kind == "file":
+                yield _text(member.content)
+            elif member.path in {
+                f"workspace/.wh.{FILE}",
+                "workspace/.wh..wh..opq",
+                ".wh.workspace",
+            }:
                 yield None
 
 
 def _text(file: IO[bytes]) -> str:
-    return file.read(_LARGEST).decode("utf-8", errors="replace")
-
-
-def _beside(name: str, link: str) -> str:
-    return posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+    return file.read(_LARGEST + 1).decode("utf-8", errors="replace")

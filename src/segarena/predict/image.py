@@ -3,47 +3,49 @@
 The image ID is the sha256 of the image's configuration, which the archive holds; so a submission
 is recognised whatever its tag, and an archive packed anew with the same content costs nothing.
 
-The archive is read to its last byte and every layer is compared with the digest that the
-configuration gives. Whatever fails here is therefore the archive's fault and a result
-(`bad_image`); whatever fails later, while an engine loads it, is ours and stops the job.
+The archive is read to its last byte, on a budget (segarena.predict.tarball), every layer is
+compared with the digest that the configuration gives, and what the configuration asks for with what
+an engine can do (segarena.predict.manifest). Whatever fails here is therefore the archive's fault
+and a result (`bad_image`); whatever fails later, while an engine loads it, is ours and stops the
+job.
 """
 
 import contextlib
 import hashlib
 import io
-import json
 import lzma
 import posixpath
-import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from isal import igzip, isal_zlib
 
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import remembered
+from segarena.predict.layers import Layer, read_layer
+from segarena.predict.manifest import checked_configuration, image_of
+from segarena.predict.tarball import Budget, Member, NoTar, members
 from segarena.provenance import file_digest, folder_digest, json_digest
+from segarena.untrusted import open_binary, printable
 
 LARGEST_BYTES = 200 * 2**30
-"""What an archive may hold unpacked: an archive of a few megabytes can unpack to terabytes."""
+"""What an archive may hold unpacked, whatever its size."""
 
-_LARGEST_JSON = 1 << 20
-_MOST_MEMBERS = 5_000
+_UNPACKED_BYTES, _MOST_TIMES = 2**30, 100
+"""A small archive may unpack to so much, a large one to so many times its size: an archive of
+kilobytes can unpack to terabytes, and what images hold does not shrink to a hundredth."""
+
+_LARGEST_JSON, _MOST_JSON = 1 << 20, 16 << 20
+_MOST_MEMBERS, _MOST_FILES = 5_000, 1_000_000
+_MOST_XZ_BYTES = 256 << 20
 _CHUNK = 1 << 20
 UNREADABLE: tuple[Any, ...] = (
-    OSError,
-    EOFError,
-    tarfile.TarError,
-    isal_zlib.error,
-    lzma.LZMAError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RecursionError,
+    *(OSError, EOFError, MemoryError, isal_zlib.error, lzma.LZMAError),
+    *(ValueError, TypeError, LookupError, AttributeError, RecursionError),
 )
-"""What reading a broken archive may raise."""
+"""What reading a broken archive may raise; an error of the disk is none of them (`open_binary`)."""
 
 
 def digest(source: Path, cache: Path) -> str:
@@ -58,39 +60,43 @@ def digest(source: Path, cache: Path) -> str:
 
 
 def image_of_archive(source: Path) -> dict[str, Any]:
-    """Return sha256, image ID, size, architecture, user and command of a docker archive.
+    """Return sha256, image ID, sizes, architecture, user and command of a docker archive.
 
-    Raises SubmissionError when it cannot be read, is no docker archive, holds several images, or
-    its layers are not those that its configuration names; EngineError when the disk fails.
+    unpacked_bytes: what an engine needs to hold it. Raises SubmissionError when it cannot be read,
+    is no docker archive, holds several images, or its layers are not those that its configuration
+    names; EngineError when the disk fails.
     """
     try:
         with _our_file(source) as file:
             hashing = _Hashing(file)
             try:
-                manifest, jsons, layers = _contents(hashing)
-                raw, config = _configuration(manifest, jsons)
-                _check_layers(manifest[0]["Layers"], config["rootfs"]["diff_ids"], layers)
+                found = _contents(hashing, budget_of(source))
+                config_name, layers = image_of(found.jsons["manifest.json"])
+                raw = found.jsons.get(config_name)
+                if raw is None:
+                    raise SubmissionError("the image's configuration is missing in the archive")
+                config, digests, settings = checked_configuration(raw)
+                size = _check_layers(layers, digests, found.layers)
             finally:
                 sha256 = hashing.to_the_end()
-    except SubmissionError as error:
-        raise SubmissionError(f"{source.name}: {error}") from error
-    except UNREADABLE as error:
-        reason = str(error) or type(error).__name__
+    except (NoTar, *UNREADABLE) as error:
         raise SubmissionError(
-            f"{source.name}: not a readable docker archive ({reason}); "
+            f"{source.name}: not a readable docker archive ({_why(error)}); "
             "make it again with `docker save IMAGE | gzip`, and compare checksums after the upload"
         ) from error
-    settings = config.get("config") or {}
+    except SubmissionError as error:
+        raise SubmissionError(f"{source.name}: {printable(error)}") from error
     return {
         "sha256": sha256,
         "image_id": f"sha256:{hashlib.sha256(raw).hexdigest()}",
         "size_bytes": source.stat().st_size,
+        "unpacked_bytes": size,
         "architecture": config.get("architecture"),
         "system": config.get("os"),
         "user": settings.get("User") or "",
         "entrypoint": settings.get("Entrypoint"),
         "command": settings.get("Cmd"),
-        "content": content(config["rootfs"]["diff_ids"], settings),
+        "content": content(digests, settings),
     }
 
 
@@ -126,82 +132,116 @@ def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:
 def opened_archive(source: Path) -> Iterator[Any]:
     """Open an archive as a plain one, whatever packs it."""
     with _our_file(source) as file:
-        yield _Telling(_unpacked(file)) if _packing(file.peek(8)) else file
+        yield _Telling(unpacked(file)) if _packing(file.peek(8)) else file
 
 
-def _contents(file: "_Hashing") -> tuple[Any, dict[str, bytes], dict[str, str]]:
-    """Return the manifest, every small JSON member, and the digest of every other, in one pass."""
-    buffered: Any = io.BufferedReader(file, _CHUNK)
-    stream = _unpacked(buffered)
-    jsons: dict[str, bytes] = {}
-    digests: dict[str, str] = {}
+def budget_of(source: Path) -> Budget:
+    """Return what an archive may unpack to, its layers once more included."""
+    most = min(LARGEST_BYTES, max(_UNPACKED_BYTES, _MOST_TIMES * source.stat().st_size))
+    why = f"it holds more than {most / 2**30:.3g} GiB, or more than {_MOST_FILES:,} files"
+    return Budget(2 * most, _MOST_FILES, why)
+
+
+def parts(stream: Any, budget: Budget) -> Iterator[tuple[str, Member]]:
+    """Yield the files and links of a docker archive by their place in it, as engines find them.
+
+    Raises SubmissionError where a place is taken twice, however it is written, or holds what no
+    docker archive does.
+    """
+    seen: set[str] = set()
+    folders: set[str] = set()
+    for number, member in enumerate(members(stream, budget)):
+        place, above = member.path, set(_folders_of(member.path))
+        if not place.isprintable():
+            raise SubmissionError(f"a member with a name of control characters: {place!r}")
+        if number >= _MOST_MEMBERS:
+            raise SubmissionError(f"it holds more than {_MOST_MEMBERS:,} members")
+        if member.kind not in {"file", "folder", "link"}:
+            raise SubmissionError(f"{place} is a {member.kind}, which no docker archive holds")
+        file = member.kind != "folder"
+        if place in seen or above & seen or (file and place in folders):
+            raise SubmissionError(f"{place} is in the archive twice, or below another file")
+        folders |= above if file else above | {place}
+        if file:
+            seen.add(place)
+            yield place, member
+
+
+def _folders_of(place: str) -> Iterator[str]:
+    while place := posixpath.dirname(place):
+        yield place
+
+
+def beside(place: str, member: Member) -> str:
+    """Return where a link of the archive leads."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(place), member.target))
+
+
+@dataclass(frozen=True)
+class _Contents:
+    jsons: dict[str, bytes]
+    layers: dict[str, Layer]
+
+
+def _contents(file: "_Hashing", budget: Budget) -> _Contents:
+    """Return every small JSON member, and what every other is as a layer, in one pass."""
+    packed = io.BufferedReader(file, _CHUNK)
+    if not packed.peek(1):
+        raise NoTar("it is empty")
+    stream = unpacked(packed)
+    found = _Contents({}, {})
     links: dict[str, str] = {}
-    size = 0
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for number, member in enumerate(archive):
-            size += member.size
-            if number >= _MOST_MEMBERS or size > LARGEST_BYTES:
-                raise SubmissionError(f"it holds more than {LARGEST_BYTES >> 30} GiB, or too much")
-            if member.issym():
-                links[member.name] = posixpath.normpath(
-                    posixpath.join(posixpath.dirname(member.name), member.linkname)
-                )
-            elif member.isfile():
-                content: Any = archive.extractfile(member)
-                start: Any = io.BufferedReader(content, _CHUNK)
-                if member.size < _LARGEST_JSON and start.peek(1)[:1] in (b"{", b"["):
-                    jsons[member.name] = start.read()
-                else:
-                    digests[member.name] = _unpacked_digest(start)
+    kept = 0
+    for place, member in parts(stream, budget):
+        if member.kind == "link":
+            links[place] = beside(place, member)
+        elif member.content.peek(1)[:1] in (b"{", b"["):
+            content = member.content.read(_LARGEST_JSON + 1)
+            kept += len(content)
+            if len(content) > _LARGEST_JSON or kept > _MOST_JSON:
+                raise SubmissionError(f"{place}: more JSON than any image needs")
+            found.jsons[place] = content
+        else:
+            found.layers[place] = read_layer(unpacked(member.content), budget)
     while stream.read(_CHUNK):  # a packed file's checksum stands at its end
-        pass
-    digests.update({name: digests[target] for name, target in links.items() if target in digests})
-    if "manifest.json" not in jsons:
-        oci = "index.json" in jsons or "oci-layout" in jsons
+        budget.spend(_CHUNK)
+    found.layers.update({name: found.layers[t] for name, t in links.items() if t in found.layers})
+    if "manifest.json" not in found.jsons:
+        oci = "index.json" in found.jsons or "oci-layout" in found.jsons
         kind = "an OCI layout, not a docker archive" if oci else "no docker archive"
         raise SubmissionError(
             f"{kind}: there is no manifest.json in it; make it with `docker save`"
         )
-    return json.loads(jsons["manifest.json"]), jsons, digests
+    return found
 
 
-def _configuration(manifest: Any, jsons: dict[str, bytes]) -> tuple[bytes, dict[str, Any]]:
-    if len(manifest) != 1:
-        raise SubmissionError(f"{len(manifest)} images in one archive; save exactly one")
-    raw = jsons.get(manifest[0]["Config"])
-    if raw is None:
-        raise SubmissionError("the image's configuration is missing in the archive")
-    return raw, json.loads(raw)
-
-
-def _check_layers(names: list[str], expected: list[str], digests: dict[str, str]) -> None:
+def _check_layers(names: list[str], expected: list[str], layers: dict[str, Layer]) -> int:
+    """Raise SubmissionError unless the layers are those expected; return their size unpacked."""
     if len(names) != len(expected):
         raise SubmissionError(f"{len(names)} layers where the configuration names {len(expected)}")
     for name, diff_id in zip(names, expected, strict=True):
-        if name not in digests:
+        if name not in layers:
             raise SubmissionError(f"layer {name} is missing in the archive")
-        if digests[name] != diff_id:
+        if layers[name].digest != diff_id:
             raise SubmissionError(f"layer {name} is damaged: it is not what its digest says")
+        if layers[name].problem:
+            raise SubmissionError(f"layer {name} cannot be unpacked: {layers[name].problem}")
+    return sum(layers[name].bytes for name in set(names))
 
 
-def _unpacked_digest(file: Any) -> str:
-    """Return the sha256 of a layer as it is unpacked; how it was packed does not count."""
-    hashed, size = hashlib.sha256(), 0
-    stream = _unpacked(file)
-    while chunk := stream.read(_CHUNK):
-        hashed.update(chunk)
-        size += len(chunk)
-        if size > LARGEST_BYTES:
-            raise SubmissionError(f"it unpacks to more than {LARGEST_BYTES >> 30} GiB")
-    return f"sha256:{hashed.hexdigest()}"
+def _why(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    return printable(error) or type(error).__name__
 
 
-def _unpacked(file: Any) -> Any:
+def unpacked(file: Any) -> Any:
+    """Return the content of a buffered file, unpacked in whatever way it is packed."""
     packed = _packing(file.peek(8))
     if packed == "gz":
         return igzip.IGzipFile(fileobj=file)
     if packed == "xz":
-        return lzma.LZMAFile(file)
+        return io.BufferedReader(_Xz(file), _CHUNK)
     if packed == "zst":
         return _unpacked_zst(file)
     return file
@@ -226,11 +266,49 @@ def _packing(start: bytes) -> str:
 @contextlib.contextmanager
 def _our_file(source: Path) -> Iterator[io.BufferedReader]:
     try:
-        file = source.open("rb")
+        file = open_binary(source)
     except OSError as error:
         raise EngineError(f"{source}: cannot be opened ({error}); put it back") from error
     with file:
         yield file
+
+
+class _Xz(io.RawIOBase):
+    """The content of an .xz file, which may ask for gigabytes of memory: as much as xz -9 does."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.decompressor = file, self._new()
+
+    def _new(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_XZ_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = b""
+        while not chunk:
+            if self.decompressor.eof:
+                packed = self._next_stream()
+                if not packed:
+                    return 0
+                self.decompressor = self._new()
+            elif self.decompressor.needs_input:
+                packed = self.file.read(_CHUNK)
+                if not packed:
+                    raise EOFError("it is cut off")
+            else:
+                packed = b""
+            chunk = self.decompressor.decompress(packed, len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def _next_stream(self) -> bytes:
+        """Return the start of what follows a stream and its padding; nothing at the file's end."""
+        packed = self.decompressor.unused_data.lstrip(b"\0")
+        while not packed and (more := self.file.read(_CHUNK)):
+            packed = more.lstrip(b"\0")
+        return packed
 
 
 class _Telling:
@@ -250,19 +328,16 @@ class _Telling:
 
 
 class _Hashing(io.RawIOBase):
-    """A file that hashes what is read of it; its failures are the disk's, not the archive's."""
+    """A file that hashes what is read of it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self.file, self.hashed = file, hashlib.sha256()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            chunk = self.file.read(len(buffer))
-        except OSError as error:
-            raise EngineError(f"{self.file.name}: cannot be read ({error})") from error
+        chunk = self.file.read(len(buffer))
         self.hashed.update(chunk)
         buffer[: len(chunk)] = chunk
         return len(chunk)
