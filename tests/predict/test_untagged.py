@@ -21,6 +21,9 @@ from segarena.predict.runners.docker import DockerRunner
 from segarena.predict.runners.untagged import untagged
 
 
+ONE = b'[{"Config": "c.json", "Layers": []}]'
+
+
 def archive_of(members: dict[str, bytes]) -> io.BytesIO:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
@@ -51,7 +54,6 @@ def test_what_names_an_image_is_left_out() -> None:
                     "c.json": b"{}",
                     "l/layer.tar": bytes(range(256)) * 5000,
                     "./manifest.json": json.dumps([named]).encode(),
-                    "manifest.json": b"a second one",
                 }
             )
         )
@@ -59,6 +61,12 @@ def test_what_names_an_image_is_left_out() -> None:
     assert sent.keys() == {"c.json", "l/layer.tar", "manifest.json"}
     assert sent["l/layer.tar"] == bytes(range(256)) * 5000
     assert json.loads(sent["manifest.json"]) == [{**image, "RepoTags": None}]
+
+
+def test_a_second_manifest_does_not_reach_the_engine() -> None:
+    """An archive that has one was refused before; where it appears later, nothing goes on."""
+    with pytest.raises(EngineError, match="in the archive twice"):
+        list(untagged(archive_of({"manifest.json": ONE, "./manifest.json": b"a second one"})))
 
 
 def test_links_between_layers_and_long_names_stay() -> None:

@@ -6,19 +6,20 @@ without tags, and the other files that an engine might read names from are left 
 """
 
 import json
-import posixpath
 import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from segarena.errors import EngineError
-from segarena.predict.image import UNREADABLE
+from segarena.errors import EngineError, SubmissionError
+from segarena.predict.image import LARGEST_BYTES, UNREADABLE, parts
+from segarena.predict.manifest import image_of
+from segarena.predict.tarball import Budget
 
 _CHUNK = 1 << 20
 _LARGEST_MANIFEST = 1 << 20
+_MOST_MEMBERS = 10_000
 # `docker save` writes its names here as well, as OCI layouts and the oldest archives have them.
 _OTHER_NAMES = {"repositories", "index.json", "oci-layout"}
-_KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE)
 
 
 def untagged(stream: Any) -> Iterator[bytes]:
@@ -29,38 +30,34 @@ def untagged(stream: Any) -> Iterator[bytes]:
     """
     try:
         yield from _untagged(stream)
-    except UNREADABLE as error:
+    except (SubmissionError, *UNREADABLE) as error:
         raise EngineError(
             f"the archive cannot be read any more ({error}); put it back, run again"
         ) from error
 
 
 def _untagged(stream: Any) -> Iterator[bytes]:
-    seen = set()
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for member in archive:
-            name = posixpath.normpath(member.name)
-            if name in seen or name in _OTHER_NAMES or member.type not in _KINDS:
-                continue
-            seen.add(name)
-            kept = tarfile.TarInfo(name)
-            kept.type, kept.linkname, kept.mode = member.type, member.linkname, 0o755
-            content: Any = archive.extractfile(member) if member.isfile() else None
-            if name == "manifest.json":
-                yield from _manifest(kept, content)
-                continue
-            kept.size = member.size if content else 0
-            yield kept.tobuf(tarfile.GNU_FORMAT)
-            if content:
-                while chunk := content.read(_CHUNK):
-                    yield chunk
-                yield bytes(-kept.size % tarfile.BLOCKSIZE)
+    budget = Budget(LARGEST_BYTES, _MOST_MEMBERS, "it holds more than before")
+    for place, member in parts(stream, budget):
+        if place in _OTHER_NAMES:
+            continue
+        kept = tarfile.TarInfo(place)
+        kept.mode = 0o755
+        if place == "manifest.json":
+            yield from _manifest(kept, member.content.read(_LARGEST_MANIFEST))
+            continue
+        if member.kind == "link":
+            kept.type, kept.linkname = tarfile.SYMTYPE, member.target
+        kept.size = member.size
+        yield kept.tobuf(tarfile.GNU_FORMAT)
+        while chunk := member.content.read(_CHUNK):
+            yield chunk
+        yield bytes(-kept.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _manifest(entry: tarfile.TarInfo, content: Any) -> Iterator[bytes]:
-    [image] = json.loads(content.read(_LARGEST_MANIFEST))
-    nameless = {"Config": image["Config"], "RepoTags": None, "Layers": image["Layers"]}
-    text = json.dumps([nameless]).encode()
+def _manifest(entry: tarfile.TarInfo, manifest: bytes) -> Iterator[bytes]:
+    config, layers = image_of(manifest)
+    text = json.dumps([{"Config": config, "RepoTags": None, "Layers": layers}]).encode()
     entry.size = len(text)
     yield entry.tobuf(tarfile.GNU_FORMAT) + text + bytes(-len(text) % tarfile.BLOCKSIZE)
