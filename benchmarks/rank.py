@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from segarena.rank.aggregate import SCHEMES, sample_ranks, sample_scores, smaller_first
+from segarena.rank.aggregate import SCHEMES, sample_places
 from segarena.rank.stability import draw, stability
 
 
@@ -31,9 +31,7 @@ def main() -> None:
     samples = draw(given.cases, bootstraps=given.bootstraps, seed=1, name="t")
 
     def rank_all() -> None:
-        scores = sample_scores(values, samples, larger_is_better=True, alpha=0.05)
-        for scheme, score in scores.items():
-            sample_ranks(score, smaller_first=smaller_first(scheme, True))
+        sample_places(values, samples, larger_is_better=True, alpha=0.05)
 
     table = (
         pd.DataFrame(values)

@@ -1,10 +1,11 @@
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from segarena.rank.aggregate import SCHEMES, consensus, ranks
+from segarena.rank.aggregate import SCHEMES, consensus, ranks, sample_places
 
 DATA = Path(__file__).parents[1] / "data" / "ranking"
 
@@ -117,9 +118,94 @@ def test_one_team_all_missing_is_last():
 
 def test_missing_is_worse_than_a_real_zero_only_by_rank():
     """A missing value equals a measured 0 in a mean, and is one place behind it in a case."""
-    found = places(tidy({"a": [0.0], "b": [np.nan]}))
-    assert found["mean_then_rank"] == {"a": (0, 1), "b": (0, 1)}
-    assert found["rank_then_mean"] == {"a": (1, 1), "b": (2, 2)}
+    found = places(tidy({"a": [0.0, 0.5], "b": [np.nan, 0.5]}))
+    assert found["mean_then_rank"] == {"a": (0.25, 1), "b": (0.25, 1)}
+    assert found["rank_then_mean"] == {"a": (1, 1), "b": (1.5, 2)}
+
+
+@pytest.mark.parametrize(
+    ("larger", "values"),
+    [
+        (False, {"A": [5, 6, 7], "B": [8, 9, 10], "C": [np.nan] * 3}),
+        (True, {"A": [-5, -6, -7], "B": [-8, -9, -10], "C": [np.nan] * 3}),
+        (True, {"A": [0.5] * 3, "B": [0.0] * 3, "C": [np.nan] * 3}),
+        (False, {"A": [0.5] * 3, "B": [9.0] * 3, "C": [np.nan] * 3}),
+        (False, {"A": [9.0] * 3, "B": [9.0] * 3, "C": [np.nan] * 3}),
+    ],
+)
+def test_a_team_without_any_answer_is_last_under_every_scheme(larger, values):
+    """Whatever the others' values are, it is behind them, also where no test is significant."""
+    found = places(tidy(values), larger_is_better=larger)
+    assert {found[scheme]["C"][1] for scheme in SCHEMES} == {3}
+    assert all(found[scheme]["A"][1] == 1 for scheme in SCHEMES)
+
+
+def test_a_missing_answer_is_never_better_than_a_real_one():
+    """A team that failed two of three cases has the worst median, and beats nobody."""
+    table = tidy({"A": [5, 6, 7], "B": [8, 9, 10], "C": [30, np.nan, np.nan]})
+    found = places(table, larger_is_better=False)
+    assert found["mean_then_rank"]["C"] == found["median_then_rank"]["C"] == (30, 3)
+    table = tidy({"A": [-5.0, -6], "B": [-80.0, np.nan]})
+    assert places(table)["mean_then_rank"]["B"] == (-80, 2)
+
+
+def test_a_huge_penalty_ties_nobody_else():
+    """sys.maxsize in one case leaves the order of the others alone: means 3.5, 6.5 and 4.6e18."""
+    table = tidy({"A": [3, 4], "B": [5, sys.maxsize], "C": [6, 7]})
+    found = places(table, larger_is_better=False)
+    assert found["mean_then_rank"] == {"A": (3.5, 1), "B": ((5 + 2.0**63) / 2, 3), "C": (6.5, 2)}
+    assert found["rank_then_mean"] == {"A": (1, 1), "B": (2.5, 2), "C": (2.5, 2)}
+    table = tidy({"A": [0.3, 0.4], "B": [0.5, -sys.maxsize], "C": [0.2, 0.3]})
+    assert [places(table)["mean_then_rank"][name][1] for name in "ABC"] == [1, 3, 2]
+
+
+@pytest.mark.parametrize("larger", [True, False])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (0.1 + 0.2, 0.3),
+        (1 - 0.9, 0.1),
+        (np.nextafter(80.0, 81), 80.0),
+        (-0.1 - 0.2, -0.3),
+        (2.0**53, 2.0**53 + 2),
+        (0.0, -0.0),
+    ],
+)
+def test_the_last_bit_never_decides(larger, one, other):
+    """Two teams that differ by the last bit of every value tie under every scheme."""
+    table = tidy({"a": [one] * 20, "b": [other] * 20, "c": [one, other] * 10})
+    found = places(table, larger_is_better=larger)
+    assert {rank for scheme in SCHEMES for _, rank in found[scheme].values()} == {1}
+
+
+def test_noise_near_zero_never_decides():
+    """1 - DSC of 0 and of 1.1e-16 tie where other values are of ordinary size."""
+    table = tidy({"a": [0.0] * 8 + [0.2], "b": [2.0**-53] * 8 + [0.2]})
+    found = places(table, larger_is_better=False)
+    assert {rank for scheme in SCHEMES for _, rank in found[scheme].values()} == {1}
+
+
+def test_values_that_cancel_tie():
+    """Means of 0.1 + 0.2 - 0.3 in two orders are both 0, though sums of floats are not."""
+    found = places(tidy({"a": [0.1, 0.2, -0.3], "b": [-0.3, 0.2, 0.1]}))
+    assert [found["mean_then_rank"][name][1] for name in "ab"] == [1, 1]
+
+
+def test_equal_values_have_their_mean():
+    """The mean of 1,000 times 0.3 is 0.3, not what a thousand roundings make of it."""
+    assert places(tidy({"a": [0.3] * 1000}))["mean_then_rank"]["a"][0] == 0.3
+
+
+@pytest.mark.parametrize("cases", [1, 2, 9, 10])
+def test_means_and_medians_of_samples_equal_numpys(cases):
+    """In each drawn sample mean and median are those that numpy finds in the drawn values."""
+    rng = np.random.default_rng(cases)
+    values = rng.normal(0, 1, (cases, 3)).round(1)
+    samples = rng.integers(0, cases, (50, cases))
+    found = sample_places(values, samples, larger_is_better=True, alpha=0.05)
+    means, medians = found["mean_then_rank"][0], found["median_then_rank"][0]
+    np.testing.assert_allclose(means, values[samples].mean(axis=1), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(medians, np.median(values[samples], axis=1), rtol=0, atol=0)
 
 
 def test_absent_row_is_a_missing_value():

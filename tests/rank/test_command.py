@@ -60,3 +60,39 @@ def test_a_bad_table_writes_nothing(tmp_path):
     with pytest.raises(ConfigError, match="no column 'value'"):
         call(path, "--larger-is-better", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+PENALTIES = """task,algorithm,case,value
+HD95,A,c1,3
+HD95,A,c2,4
+HD95,B,c1,5
+HD95,B,c2,9223372036854775807
+HD95,C,c1,6
+HD95,C,c2,7
+HD95,D,c1,
+HD95,D,c2,
+"""
+
+
+def test_penalties_and_gaps_are_ranked_and_drawn(tmp_path):
+    """sys.maxsize and a team without answers: all is written, and the ranks are whole."""
+    path = tmp_path / "scores.csv"
+    path.write_text(PENALTIES)
+    assert call(path, "--smaller-is-better", "--out", tmp_path / "out") == 0
+    found = pd.read_csv(tmp_path / "out" / "ranks.csv").query("scheme == 'mean_then_rank'")
+    assert found["rank"].to_list() == [1, 3, 2, 4]
+    assert len(list((tmp_path / "out" / "figures" / "HD95").glob("*.png"))) == 9
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["HD95,A,c1,3\n", "HD95,A,c1,\n", "HD95,A,c1,3\nHD95,B,c1,3\n", "HD95,A,c1,\nHD95,B,c1,\n"],
+    ids=["one value", "no value", "a tie", "two without a value"],
+)
+def test_little_to_rank_is_ranked_and_drawn(tmp_path, rows):
+    """One team, one case, a tie, or nothing answered: all are first, and the figures are there."""
+    path = tmp_path / "scores.csv"
+    path.write_text("task,algorithm,case,value\n" + rows)
+    assert call(path, "--larger-is-better", "--out", tmp_path / "out") == 0
+    assert set(pd.read_csv(tmp_path / "out" / "ranks.csv")["rank"]) == {1}
+    assert (tmp_path / "out" / "figures" / "HD95" / "podium.png").is_file()

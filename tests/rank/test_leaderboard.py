@@ -79,10 +79,10 @@ GAPS = scores(
 
 
 @pytest.mark.parametrize(
-    ("policy", "dsc", "seconds"), [("worst", 0.0, 90.0), ("zero", 0.0, 0.0), ("last", 0.0, 90.0)]
+    ("policy", "dsc", "seconds"), [("worst", 0.0, 90.0), ("zero", 0.0, 90.0), ("last", 0.0, 90.0)]
 )
 def test_policy_lists_what_it_touched(policy, dsc, seconds):
-    """Each missing value is listed with the policy and the value that it counts as."""
+    """Each missing value is listed with the policy and what it counts as, never the best value."""
     whole, affected = complete(GAPS, metrics=METRICS, policy=policy)
     assert affected.to_numpy().tolist() == [
         ["a", "c2", "DSC_Final", policy, dsc],
@@ -105,11 +105,31 @@ def test_absent_case_is_missing_in_every_metric():
 def test_infinite_is_missing():
     """An infinite distance is no number to average and falls under the policy."""
     table = pd.DataFrame(
-        {"submission": ["a", "b"], "case": ["c", "c"], "HD95": [np.inf, 4.0]},
+        {"submission": ["a", "a", "b"], "case": ["c", "d", "c"], "HD95": [np.inf, 1.0, 4.0]},
     )
     whole, affected = complete(table, metrics=["HD95"], smaller_is_better={"HD95"})
-    assert whole["HD95"].to_list() == [4.0, 4.0]
-    assert affected["submission"].to_list() == ["a"]
+    assert whole["HD95"].to_list() == [4.0, 1.0, 4.0, 4.0]
+    assert affected[["submission", "case"]].to_numpy().tolist() == [["a", "c"], ["b", "d"]]
+
+
+@pytest.mark.parametrize("gap", [np.inf, -np.inf, np.nan, np.finfo(float).max])
+@pytest.mark.parametrize("scheme", ["mean_then_rank", "rank_then_median", "test_then_rank"])
+def test_a_submission_without_any_value_is_last(scheme, gap):
+    """Who has no value of a metric is behind those who have, also where nothing is significant."""
+    rows = [(name, case, value) for case in "xyz" for name, value in [("a", 4.0), ("b", gap)]]
+    table = pd.DataFrame(rows, columns=["submission", "case", "HD95"])
+    whole, affected = complete(table, metrics=["HD95"], smaller_is_better={"HD95"})
+    assert affected["value"].to_list() == [4.0] * 3
+    board = leaderboard(whole, metrics=["HD95"], deciding_scheme=scheme, smaller_is_better={"HD95"})
+    assert board[["submission", "rank"]].to_numpy().tolist() == [["a", 1], ["b", 2]]
+
+
+@pytest.mark.parametrize("policy", ["worst", "zero", "last"])
+def test_a_missing_value_is_not_better_than_a_negative_one(policy):
+    """Where a metric went below its worst value, a missing value counts as what was measured."""
+    table = scores([("a", "c1", -0.5, 1), ("b", "c1", np.nan, 1), ("b", "c2", 0.5, 1)])
+    _, affected = complete(table, metrics=["DSC_Final"], policy=policy)
+    assert affected["value"].to_list() == [-0.5, -0.5]
 
 
 def test_policy_last_is_behind_a_measured_worst():

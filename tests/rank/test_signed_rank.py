@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from segarena.rank.signed_rank import better_p, holm, signed_rank_p
+from segarena.rank.signed_rank import beaten, better_p, holm, signed_rank_p
 
 
 def scipy_p(differences, alternative):
@@ -73,3 +73,24 @@ def test_holm_equals_statsmodels():
 def test_holm_of_one_algorithm():
     """Without a pair there is nothing to adjust."""
     assert holm(np.ones((2, 1, 1))).tolist() == [[[1.0]], [[1.0]]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+def test_beaten_counts_what_holm_leaves_significant(count, alpha):
+    """The shortcut finds as many as statsmodels' Holm rejects, ties included."""
+    p = np.round(np.random.default_rng(count).random((60, count, count)) ** 4, 2)
+    pairs = ~np.eye(count, dtype=bool)
+    for sample, found in zip(p, beaten(p, alpha), strict=True):
+        rejected = np.zeros((count, count), dtype=bool)
+        if count > 1:
+            rejected[pairs] = multipletests(sample[pairs], method="holm")[1] < alpha
+        assert found.tolist() == rejected.sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_decimals_are_tested_as_the_whole_numbers_that_they_are(seed):
+    """Scores of two decimals have the p-values that scipy finds for a hundred times as much."""
+    whole = np.random.default_rng(seed).integers(50, 90, (25, 2))
+    p = better_p(whole / 100, np.ones((25, 1)), larger_is_better=True)
+    assert p[0, 0, 1] == pytest.approx(scipy_p(whole[:, 0] - whole[:, 1], "greater"), rel=1e-13)

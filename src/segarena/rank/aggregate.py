@@ -6,14 +6,16 @@ and those in its uncertainty cannot come from different code. The schemes and th
 those of challengeR (Wiesenfarth et al. 2021, doi:10.1038/s41598-021-82017-6).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from segarena.rank.signed_rank import better_p, holm
+from segarena.masks import kernel
+from segarena.rank import ties
+from segarena.rank.signed_rank import beaten, better_p
 
 SCHEMES = (
     "mean_then_rank",
@@ -29,7 +31,7 @@ BLOCK_CELLS = 1_000_000
 
 @dataclass(frozen=True)
 class Task:
-    """The values of one task, (cases, algorithms), NaN where an answer is missing."""
+    """The settled values of one task, (cases, algorithms), NaN where an answer is missing."""
 
     name: str
     cases: tuple[str, ...]
@@ -51,7 +53,7 @@ def tasks(table: pd.DataFrame) -> list[Task]:
                 name=str(name),
                 cases=tuple(wide.index),
                 algorithms=tuple(wide.columns),
-                values=wide.to_numpy(dtype=float),
+                values=ties.settled(wide.to_numpy(dtype=float)),
             )
         )
     return found
@@ -67,21 +69,20 @@ def ranks(
     """Return score and rank of every algorithm in every task under every scheme.
 
     `table` has the columns task, algorithm, case, value; the answer has scheme, task, algorithm,
-    score, rank. A missing value counts as `missing_counts_as`, which is 0 where larger is better
-    and 1 where smaller is unless given; rank_then_mean and rank_then_median put it last in its case
-    instead. Ties share the smallest rank.
+    score, rank. A missing value counts as `missing_counts_as`, or as `fill_missing` says unless
+    given; rank_then_mean and rank_then_median put it last in its case instead. An algorithm without
+    any answer is last under every scheme. Ties share the smallest rank.
     """
     parts = []
     for task in tasks(table):
-        scores = sample_scores(
+        found = sample_places(
             task.values,
             np.arange(len(task.cases))[None],
             larger_is_better=larger_is_better,
             alpha=alpha,
             missing_counts_as=missing_counts_as,
         )
-        for scheme, score in scores.items():
-            rank = sample_ranks(score, smaller_first=smaller_first(scheme, larger_is_better))
+        for scheme, (score, rank) in found.items():
             parts.append(
                 pd.DataFrame(
                     {
@@ -101,46 +102,42 @@ def ranks(
     return whole.loc[order.sort_values(kind="stable").index, columns].reset_index(drop=True)
 
 
-def sample_scores(
+def sample_places(
     values: np.ndarray,
     samples: np.ndarray,
     *,
     larger_is_better: bool,
     alpha: float,
     missing_counts_as: float | None = None,
-    schemes: Iterable[str] = SCHEMES,
-) -> dict[str, np.ndarray]:
-    """Return the scores (samples, algorithms) of each scheme in each sample of the cases.
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the scores and the ranks, each (samples, algorithms), by each scheme.
 
-    `values` is (cases, algorithms) with NaN where an answer is missing; `samples` is (samples, n)
-    case indices, a case as often as the sample holds it.
+    `values` is (cases, algorithms), settled, with NaN where an answer is missing; `samples` is
+    (samples, n) case indices, a case as often as the sample holds it.
     """
-    schemes = [scheme for scheme in SCHEMES if scheme in set(schemes)]
-    scores = {scheme: np.zeros((len(samples), values.shape[1])) for scheme in schemes}
     filled = fill_missing(
         values, larger_is_better=larger_is_better, missing_counts_as=missing_counts_as
     )
     by_case = case_ranks(values, larger_is_better=larger_is_better)
+    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {scheme: [] for scheme in SCHEMES}
     step = max(1, BLOCK_CELLS // max(1, samples.shape[1]))
     for start in range(0, len(samples), step):
-        block = samples[start : start + step]
-        found = _aggregated(filled, by_case, block, schemes)
-        if any(scheme.startswith("test_") for scheme in schemes):
-            found |= _tested(filled, block, larger_is_better=larger_is_better, alpha=alpha)
-        for scheme in schemes:
-            scores[scheme][start : start + step] = found[scheme]
-    return scores
-
-
-def sample_ranks(scores: np.ndarray, *, smaller_first: bool) -> np.ndarray:
-    """Return the ranks of each row of `scores` (samples, algorithms); ties share the smallest.
-
-    Scores that differ by less than about 1e-12 of the largest are ties: the order in which a mean
-    was summed must never decide a place.
-    """
-    scale = np.abs(scores).max(initial=0.0) or 1.0
-    settled = np.round(scores / scale, 12)
-    return rankdata(settled if smaller_first else -settled, method="min", axis=1).astype(int)
+        weights = sample_weights(samples[start : start + step], len(values))
+        absent = weights.T @ ~np.isnan(values) == 0
+        found = _scores(filled, by_case, weights, larger_is_better=larger_is_better, alpha=alpha)
+        sizes = _sizes(filled, weights)
+        for scheme, score in found.items():
+            signed = score if smaller_first(scheme, larger_is_better) else -score
+            rank = ties.ranks(signed, sizes.get(scheme), last=absent if absent.any() else None)
+            parts[scheme].append((score, rank))
+    empty = np.zeros((0, values.shape[1]))
+    return {
+        scheme: (
+            np.concatenate([empty, *(score for score, _ in blocks)]),
+            np.concatenate([empty.astype(int), *(rank for _, rank in blocks)]),
+        )
+        for scheme, blocks in parts.items()
+    }
 
 
 def smaller_first(scheme: str, larger_is_better: bool) -> bool:
@@ -153,9 +150,17 @@ def smaller_first(scheme: str, larger_is_better: bool) -> bool:
 def fill_missing(
     values: np.ndarray, *, larger_is_better: bool, missing_counts_as: float | None = None
 ) -> np.ndarray:
-    """Return `values` with every missing answer counted as the worst: 0, or 1 (or as given)."""
+    """Return `values` with every missing answer counted as `missing_counts_as`.
+
+    Unless given it is the worst value that anyone has, and 0 (or 1 where smaller is better) if that
+    is worse still: 0 and 1 are challengeR's, for metrics between the two.
+    """
     if missing_counts_as is None:
-        missing_counts_as = 0.0 if larger_is_better else 1.0
+        known = values[~np.isnan(values)]
+        if larger_is_better:
+            missing_counts_as = min(0.0, known.min(initial=0.0))
+        else:
+            missing_counts_as = max(1.0, known.max(initial=1.0))
     return np.where(np.isnan(values), missing_counts_as, values)
 
 
@@ -187,7 +192,7 @@ def consensus(
         wide = wide.fillna(wide.notna().sum() + 1)
         weight = None if weights is None else [weights[name] for name in wide.columns]
         score = np.average(wide.to_numpy(dtype=float), axis=1, weights=weight)
-        rank = sample_ranks(score[None], smaller_first=True)[0]
+        rank = ties.ranks(score[None])[0]
         parts.append(
             pd.DataFrame(
                 {"scheme": str(scheme), "algorithm": wide.index, "score": score, "rank": rank}
@@ -197,34 +202,88 @@ def consensus(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _aggregated(
-    filled: np.ndarray, by_case: np.ndarray, block: np.ndarray, schemes: list[str]
+def _scores(
+    filled: np.ndarray,
+    by_case: np.ndarray,
+    weights: np.ndarray,
+    *,
+    larger_is_better: bool,
+    alpha: float,
 ) -> dict[str, np.ndarray]:
-    sources: dict[str, tuple[np.ndarray, Callable[..., np.ndarray]]] = {
-        "mean_then_rank": (filled, np.mean),
-        "median_then_rank": (filled, np.median),
-        "rank_then_mean": (by_case, np.mean),
-        "rank_then_median": (by_case, np.median),
-    }
-    found = {}
-    for scheme, (source, reduce) in sources.items():
-        if scheme in schemes:
-            columns = [reduce(column[block], axis=1) for column in source.T]
-            found[scheme] = np.stack(columns, axis=1)
-    return found
-
-
-def _tested(
-    filled: np.ndarray, block: np.ndarray, *, larger_is_better: bool, alpha: float
-) -> dict[str, np.ndarray]:
-    # The score is the share of the other algorithms that this one is significantly better than.
-    weights = sample_weights(block, len(filled))
+    # The score of a test is the share of the others that an algorithm is significantly better than.
     p = better_p(filled, weights, larger_is_better=larger_is_better)
     others = max(1, filled.shape[1] - 1)
     return {
+        "mean_then_rank": _means(filled, weights),
+        "median_then_rank": _medians(filled, weights),
+        "rank_then_mean": _means(by_case, weights),
+        "rank_then_median": _medians(by_case, weights),
         "test_then_rank": (p < alpha).sum(axis=2) / others,
-        "test_then_rank_holm": (holm(p) < alpha).sum(axis=2) / others,
+        "test_then_rank_holm": beaten(p, alpha) / others,
     }
+
+
+def _sizes(filled: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    # Values of both signs cancel: what is left is as noisy as what it was left of.
+    if (filled >= 0).all():
+        return {}
+    size = np.abs(filled)
+    return {
+        "mean_then_rank": _means(size, weights),
+        "median_then_rank": _medians(size, weights),
+    }
+
+
+def _means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean of each column of `values` (cases, columns) in each sample."""
+    return _weighted_sums(values, weights) / weights.sum(axis=0)[:, None]
+
+
+def _medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the median of each column of `values` (cases, columns) in each sample."""
+    order = np.argsort(values, axis=0, kind="stable")
+    return _weighted_medians(values, order, np.ascontiguousarray(weights.T))
+
+
+@kernel
+def _weighted_sums(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the sums (samples, columns), added in the order of the cases on every machine.
+
+    What each addition rounds off is carried along (Kahan), so that equal values have their mean.
+    """
+    cases, columns = values.shape
+    sums = np.zeros((columns, weights.shape[1]))
+    lost = np.zeros((columns, weights.shape[1]))
+    for case in range(cases):
+        for column in range(columns):
+            value = values[case, column]
+            for sample in range(weights.shape[1]):
+                term = weights[case, sample] * value - lost[column, sample]
+                total = sums[column, sample] + term
+                lost[column, sample] = (total - sums[column, sample]) - term
+                sums[column, sample] = total
+    return sums.T
+
+
+@kernel
+def _weighted_medians(values: np.ndarray, order: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the medians (samples, columns); weights: (samples, cases). `order` sorts columns."""
+    samples, columns = len(weights), values.shape[1]
+    found = np.zeros((samples, columns))
+    for sample in range(samples):
+        half = weights[sample].sum() / 2
+        for column in range(columns):
+            held, at = 0.0, 0
+            while held < half:
+                held += weights[sample, order[at, column]]
+                at += 1
+            middle = values[order[at - 1, column], column]
+            if held == half:  # an even number: half way to the next one that the sample holds
+                while weights[sample, order[at, column]] == 0:
+                    at += 1
+                middle = (middle + values[order[at, column], column]) / 2
+            found[sample, column] = middle
+    return found
 
 
 def sample_weights(samples: np.ndarray, cases: int) -> np.ndarray:

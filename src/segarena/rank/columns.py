@@ -5,6 +5,7 @@ its series behind it (`HD95_Final`). Times and numbers of clicks are no metrics 
 by their names.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,6 @@ def directions(
             worst[name] = float(interactions) if name.startswith("NoC@") else 1.0
         elif _TIMES.fullmatch(name) or (metric is not None and not metric.larger_is_better):
             smaller.add(name)
-        elif metric is not None:
+        elif metric is not None and math.isfinite(metric.range[0]):
             worst[name] = metric.range[0]
     return smaller, worst

@@ -12,6 +12,7 @@ import pandas as pd
 
 from segarena.errors import ConfigError
 from segarena.rank.aggregate import SCHEMES, consensus, ranks
+from segarena.rank.tables import LARGEST
 
 SMALLER_IS_BETTER = frozenset({"TotalRunningTime"})
 # The worst possible value where a metric has one; else the worst that was measured.
@@ -30,12 +31,14 @@ def complete(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Apply the protocol's policy for missing answers; return the scores and what was touched.
 
-    `scores` has the columns submission, case and `metrics`. Missing is what is NaN or infinite, and
-    each case that a submission has no row for although another one has. The policies: `worst`
-    fills in the metric's worst value (from `worst`, else the worst measured by anyone), `zero` 0,
-    and `last` leaves NaN, which rank_then_mean and rank_then_median put last in its case and all
-    other schemes count as the worst value. The second table has submission, case, metric, policy
-    and the value counted. Raises ConfigError for an unknown policy, metric, or a repeated row.
+    `scores` has the columns submission, case and `metrics`. Missing is what is NaN, infinite or
+    above 1e300, and each case that a submission has no row for although another one has. The
+    policies: `worst` fills in the worst value (see `worst_value`); `zero` 0, but the worst value
+    where 0 would be better than that; and `last` leaves NaN, which rank_then_mean and
+    rank_then_median put last in its case and all other schemes count as the worst value. A
+    submission without any value of a metric keeps NaN there, so that it is last. The second table
+    has submission, case, metric, policy and the value counted. Raises ConfigError for an unknown
+    policy, metric, or a repeated row.
     """
     if policy not in POLICIES:
         raise ConfigError(f"missing answers: {policy!r} is no policy; use {', '.join(POLICIES)}")
@@ -45,23 +48,24 @@ def complete(
         names=["submission", "case"],
     )
     whole = scores.set_index(["submission", "case"])[list(metrics)].astype(float)
-    whole = whole.reindex(everyone).replace([np.inf, -np.inf], np.nan)
+    whole = whole.reindex(everyone)
+    whole = whole.where(whole.abs() <= LARGEST)
     touched = []
     for metric in metrics:
         gaps = whole[metric].isna()
-        if policy == "zero":
-            value = 0.0
-        else:
-            value = worst_value(
-                whole[metric], metric, smaller_is_better=smaller_is_better, worst=worst
-            )
+        zero = {metric: 0.0} if policy == "zero" and metric not in smaller_is_better else {}
+        value = worst_value(
+            whole[metric], metric, smaller_is_better=smaller_is_better, worst={**worst, **zero}
+        )
         touched.append(
             whole.index[gaps]
             .to_frame(index=False)
             .assign(metric=metric, policy=policy, value=value)
         )
         if policy != "last":
-            whole[metric] = whole[metric].fillna(value)
+            measured = whole[metric].groupby("submission").transform("count") > 0
+            filled = whole[metric].fillna(value)
+            whole[metric] = filled.where(measured) if measured.any() else filled
     affected = pd.concat(touched, ignore_index=True)[AFFECTED_COLUMNS]
     affected = affected.sort_values(["submission", "case"], kind="stable", ignore_index=True)
     return whole.reset_index(), affected
@@ -159,13 +163,14 @@ def worst_value(
     smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
     worst: Mapping[str, float] = WORST,
 ) -> float:
-    """Return what a missing value counts as: the metric's worst, the worst measured, or 0."""
-    if metric in worst:
-        return worst[metric]
-    measured = values[np.isfinite(values)]
-    if measured.empty:
+    """Return what a missing value counts as: the metric's worst or, if worse, the worst measured.
+
+    0 where neither is known.
+    """
+    known = [*values[np.isfinite(values)], *([worst[metric]] if metric in worst else [])]
+    if not known:
         return 0.0
-    return float(measured.max() if metric in smaller_is_better else measured.min())
+    return float(max(known) if metric in smaller_is_better else min(known))
 
 
 def _check_columns(scores: pd.DataFrame, metrics: Sequence[str]) -> None:

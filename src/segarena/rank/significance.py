@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from segarena.rank.aggregate import Task, fill_missing, tasks
 from segarena.rank.signed_rank import better_p, holm
+from segarena.rank.ties import differences
 
 PAIRWISE_COLUMNS = [
     "task",
@@ -116,7 +117,7 @@ def _pairs(task: Task, signed: np.ndarray, alpha: float) -> list[dict[str, objec
             "p": p[0, a, b],
             "p_holm": adjusted[a, b],
             "significant": bool(adjusted[a, b] < alpha),
-            **effect_sizes(signed[:, a] - signed[:, b]),
+            **effect_sizes(differences(signed[:, a], signed[:, b])),
             "p_nemenyi": nemenyi[a, b],
         }
         for a, b in itertools.permutations(range(len(task.algorithms)), 2)

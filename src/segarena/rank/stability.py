@@ -13,13 +13,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from segarena.rank.aggregate import (
-    SCHEMES,
-    sample_ranks,
-    sample_scores,
-    smaller_first,
-    tasks,
-)
+from segarena.rank import ties
+from segarena.rank.aggregate import SCHEMES, sample_places, tasks
 from segarena.rank.leaderboard import SMALLER_IS_BETTER, WORST, worst_value
 
 BOOTSTRAPS = 1000
@@ -95,7 +90,7 @@ def score_stability(
     for the consensus over the metrics.
     """
     wide = {
-        metric: scores.pivot(index="case", columns="submission", values=metric)
+        metric: scores.pivot(index="case", columns="submission", values=metric).astype(float)
         for metric in metrics
     }
     first = wide[metrics[0]]
@@ -109,7 +104,7 @@ def score_stability(
 
         def rank(samples: np.ndarray, metric: str = metric, counts_as: float = counts_as) -> Ranks:
             return _ranks(
-                wide[metric].to_numpy(dtype=float),
+                ties.settled(wide[metric].to_numpy()),
                 samples,
                 larger_is_better=metric not in smaller_is_better,
                 alpha=alpha,
@@ -173,17 +168,14 @@ def _ranks(
     alpha: float,
     missing_counts_as: float | None,
 ) -> Ranks:
-    scores = sample_scores(
+    found = sample_places(
         values,
         samples,
         larger_is_better=larger_is_better,
         alpha=alpha,
         missing_counts_as=missing_counts_as,
     )
-    return {
-        scheme: sample_ranks(score, smaller_first=smaller_first(scheme, larger_is_better))
-        for scheme, score in scores.items()
-    }
+    return {scheme: rank for scheme, (_, rank) in found.items()}
 
 
 def _all_samples(
@@ -200,9 +192,8 @@ def _all_samples(
 def _consensus(by_metric: list[Ranks], weights: list[float] | None) -> Ranks:
     given = weights or [1.0] * len(by_metric)  # np.average without weights fails on no samples
     return {
-        scheme: sample_ranks(
-            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=given),
-            smaller_first=True,
+        scheme: ties.ranks(
+            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=given)
         )
         for scheme in by_metric[0]
     }
