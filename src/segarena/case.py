@@ -137,6 +137,14 @@ class Truth:
         """The labels that the truth holds, sorted, without the background."""
         return [int(v) for v in np.unique(self.gts) if v != 0]
 
+    @property
+    def ids(self) -> dict[int, int]:
+        """The id of each label by its number: what people call it, and what submissions do.
+
+        They differ where the case came from NIfTI or a picture, whose ids are numbered 1, 2, ...
+        """
+        return self.label_ids or {label: label for label in self.labels}
+
 
 def ignored(truth: Truth, ignore_label: int | None) -> np.ndarray | None:
     """Return the voxels (D, H, W) that a protocol's `ignore_label` takes out, or None where none.
@@ -146,7 +154,7 @@ def ignored(truth: Truth, ignore_label: int | None) -> np.ndarray | None:
     """
     if ignore_label is None:
         return None
-    ids = truth.label_ids or {label: label for label in truth.labels}
+    ids = truth.ids
     label = next((label for label, original in ids.items() if original == ignore_label), None)
     if label is None:
         return None

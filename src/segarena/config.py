@@ -189,7 +189,7 @@ def _sliced(cases: dict[str, Case], slices: dict[str, Any]) -> dict[str, Case]:
     problems = []
     for name, case in cases.items():
         try:
-            labels = remembered(case.label, CACHE / "labels.json", labels_of)
+            labels = remembered(case.label, CACHE / "label_ids.json", labels_of)
         except CaseError as error:
             problems.append(str(error))
             continue

@@ -44,9 +44,9 @@ def test_a_slice_may_lie_across_any_axis(truth, axis, index):
 
 
 def test_each_label_is_a_binary_case_of_its_own(image, truth):
-    """CASE__LABEL has D = 1, the label 1, the original id and its own box."""
-    assert [slice_name("ct", label) for label in truth.labels] == ["ct__1", "ct__4"]
-    cut, cut_truth = slice_case(image, truth, 1, case="ct", seed=7)
+    """CASE__ID has D = 1, the label 1, the original id and its own box."""
+    assert [slice_name("ct", label) for label in truth.ids.values()] == ["ct__30", "ct__70"]
+    cut, cut_truth = slice_case(image, truth, 30, case="ct", seed=7)
     assert (cut.imgs == image.imgs[3:4]).all()
     assert (cut_truth.gts == (truth.gts[3:4] == 1)).all()
     assert (cut_truth.gts.dtype, cut_truth.label_ids) == (np.uint8, {1: 30})
@@ -54,12 +54,12 @@ def test_each_label_is_a_binary_case_of_its_own(image, truth):
     (box,) = cut.boxes
     assert (box["z_min"], box["z_max"], box["z_mid"]) == (0, 0, 0)
     assert (box["z_mid_x_min"], box["z_mid_x_max"]) == (3, 5)
-    assert slice_case(image, truth, 4, case="ct", seed=7)[1].label_ids == {1: 70}
+    assert slice_case(image, truth, 70, case="ct", seed=7)[1].label_ids == {1: 70}
 
 
 def test_a_volume_without_boxes_gives_slices_without(image, truth):
     """A case that opted out of boxes stays out when it is sliced."""
-    cut, _ = slice_case(Image(image.imgs, SPACING, None), truth, 1, case="ct", seed=7)
+    cut, _ = slice_case(Image(image.imgs, SPACING, None), truth, 30, case="ct", seed=7)
     assert cut.boxes is None
 
 
@@ -73,14 +73,14 @@ def test_a_volume_without_boxes_gives_slices_without(image, truth):
 )
 def test_shape_and_spacing_follow_the_axis(image, truth, axis, shape, spacing):
     """The axis that is cut across comes first, the other two keep their order."""
-    cut, cut_truth = slice_case(image, truth, 1, case="ct", seed=7, axis=axis)
+    cut, cut_truth = slice_case(image, truth, 30, case="ct", seed=7, axis=axis)
     assert cut.imgs.shape == cut_truth.gts.shape == shape
     assert cut.spacing_mm == spacing
 
 
 def test_a_slice_is_padded_to_a_square_around_its_centre(image, truth):
     """8 by 12 becomes 12 by 12 with two rows of zeros above and below, nothing else changed."""
-    cut, cut_truth = slice_case(image, truth, 1, case="ct", seed=7, size=12)
+    cut, cut_truth = slice_case(image, truth, 30, case="ct", seed=7, size=12)
     assert cut.imgs.shape == (1, 12, 12)
     assert (cut.imgs[0, 2:10] == image.imgs[3]).all()
     assert not cut.imgs[0, :2].any()
@@ -91,7 +91,7 @@ def test_a_slice_is_padded_to_a_square_around_its_centre(image, truth):
 
 def test_a_larger_size_repeats_pixels_of_the_label_and_shrinks_the_spacing(image, truth):
     """At 24 each pixel of the padded label is 2 by 2, and half as large in mm."""
-    cut, cut_truth = slice_case(image, truth, 1, case="ct", seed=7, size=24)
+    cut, cut_truth = slice_case(image, truth, 30, case="ct", seed=7, size=24)
     padded = np.pad(truth.gts[3] == 1, [(2, 2), (0, 0)])
     assert (cut_truth.gts[0] == np.kron(padded, np.ones((2, 2)))).all()
     assert cut.spacing_mm == (5.0, 0.25, 0.375)
@@ -111,20 +111,20 @@ def test_colours_are_cut_and_resized_too(truth):
     """An RGB volume gives RGB slices."""
     imgs = np.zeros((6, 8, 12, 3), np.uint8)
     imgs[..., 1] = 90
-    cut, _ = slice_case(Image(imgs, SPACING, None), truth, 1, case="c", seed=0, axis="x", size=16)
+    cut, _ = slice_case(Image(imgs, SPACING, None), truth, 30, case="c", seed=0, axis="x", size=16)
     assert cut.imgs.shape == (1, 16, 16, 3)
     assert cut.imgs[0, 8, 8].tolist() == [0, 90, 0]
 
 
 def test_a_label_that_vanishes_is_refused(image, truth):
     """One voxel of twelve is gone at 3 by 3 pixels: the line says so."""
-    with pytest.raises(CaseError, match="ct: label 4 vanishes at 3 by 3 pixels"):
-        slice_case(image, truth, 4, case="ct", seed=7, size=3)
+    with pytest.raises(CaseError, match="ct: label 70 vanishes at 3 by 3 pixels"):
+        slice_case(image, truth, 70, case="ct", seed=7, size=3)
 
 
 def test_a_label_that_is_not_there_is_refused(image, truth):
     """Asking for label 2 tells which there are."""
-    with pytest.raises(CaseError, match=r"ct: has no label 2: choose among \[1, 4\]"):
+    with pytest.raises(CaseError, match=r"ct: has no label 2: choose among \[30, 70\]"):
         slice_case(image, truth, 2, case="ct", seed=7)
 
 
@@ -138,7 +138,7 @@ def test_a_case_without_ids_keeps_the_label_as_id(image, truth):
 @pytest.mark.parametrize("size", [None, 12, 24, 36])
 def test_an_answer_goes_back_in_place(image, truth, axis, size):
     """The slice's own truth, put back, is the label on that slice and nothing elsewhere."""
-    _, cut_truth = slice_case(image, truth, 1, case="ct", seed=7, axis=axis, size=size)
+    _, cut_truth = slice_case(image, truth, 30, case="ct", seed=7, axis=axis, size=size)
     place = cut_truth.place
     expected = np.zeros(truth.gts.shape, np.uint8)
     where = [slice(None)] * 3
@@ -149,7 +149,7 @@ def test_an_answer_goes_back_in_place(image, truth, axis, size):
 
 def test_a_place_survives_its_file(image, truth, tmp_path):
     """The truth file keeps where the slice was."""
-    _, cut_truth = slice_case(image, truth, 4, case="ct", seed=7, axis="x")
+    _, cut_truth = slice_case(image, truth, 70, case="ct", seed=7, axis="x")
     write_truth(tmp_path / "t.npz", cut_truth)
     read = read_truth(tmp_path / "t.npz")
     assert read.place == cut_truth.place == Place((6, 8, 12), 2, 11)
@@ -161,7 +161,7 @@ def test_a_slice_answer_becomes_a_nifti_of_the_volume(pair):
     image, truth, _ = prepare_case(
         pair.image, pair.label, case="c", modality=None, window=None, box=True, seed=1
     )
-    _, cut_truth = slice_case(image, truth, 1, case="c", seed=1, axis="x", size=20)
+    _, cut_truth = slice_case(image, truth, 3, case="c", seed=1, axis="x", size=20)
     back = answer_to_nifti(cut_truth.gts, cut_truth)
     expected = np.zeros_like(pair.label_data)
     expected[1] = np.where(pair.label_data[1] == 3, 3, 0)

@@ -236,9 +236,10 @@ def _check_scores(archived: Archived, found: Findings) -> None:
         if not path.is_file():
             continue  # told as missing
         labels = read_json(archived.results / f"prompt/{name[6:-4]}/1.json")["labels"]
+        ids = read_json(archived.results / f"prepare/{case}.json")["labels"]
         rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
         expected = [["interaction", "label", "metric"]] + [
-            [str(k), str(label), column(metric)]
+            [str(k), str(ids[str(label)]), column(metric)]
             for k in contents.interactions(protocol)
             for label in labels
             for metric in protocol["metrics"]

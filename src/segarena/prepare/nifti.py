@@ -101,11 +101,10 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def labels_of(label: Path) -> list[int]:
-    """Return the labels that a case has once it is prepared; raises CaseError as `prepare_case`."""
+    """Return the ids of a label map's labels, sorted; raises CaseError as `prepare_case`."""
     if _kind(label) == ".npz":
         return Truth(_integer_labels(read_truth(label).gts, label)).labels
-    ids = Truth(_read_labels(label).data).labels
-    return list(range(1, len(ids) + 1))
+    return Truth(_read_labels(label).data).labels
 
 
 def prepare_case(
@@ -175,7 +174,7 @@ def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
         raise CaseError(f"the answer has the shape {segs.shape}, the truth {truth.gts.shape}")
     if truth.place is not None:
         segs = put_back(segs, truth.place)
-    label_ids = truth.label_ids or {label: label for label in truth.labels}
+    label_ids = truth.ids
     ids = np.zeros(segs.shape, _signed_or_uint8(max(label_ids.values(), default=0)))
     for label, original in label_ids.items():
         ids[segs == label] = original

@@ -2,8 +2,9 @@
 
 Benchmarks of 2D interactive segmentation play volumes slice by slice: of each label the slice on
 which it is largest (or the middle one), as a picture of one structure. Such a case is CASE__LABEL,
-has D = 1 and the label 1, so a submission that takes (D, H, W) takes it, and every later stage
-treats it as any other case. Its truth remembers where the slice was, so an answer goes back.
+by the label's id, and has D = 1 and the label 1, so a submission that takes (D, H, W) takes it, and
+every later stage treats it as any other case. Its truth remembers where the slice was, so an answer
+goes back.
 
 Padding and resizing are for networks of a fixed input size: the slice is padded with 0 to a square,
 centred, then resized, the image bilinearly (averaging where it shrinks) and the label by the
@@ -24,7 +25,7 @@ RULES = ("largest", "middle")
 
 
 def slice_name(case: str, label: int) -> str:
-    """Return the name of the slice case of a label."""
+    """Return the name of the slice case of a label, given by its id."""
     return f"{case}__{label}"
 
 
@@ -41,14 +42,16 @@ def slice_case(
 ) -> tuple[Image, Truth]:
     """Return one label's slice as a binary case with D = 1.
 
-    rule and axis: see `slice_index`. size: None leaves the slice as it is, N makes it N by N. The
+    label: its id, as `Truth.ids` has it. rule and axis: see `slice_index`. size: None leaves the
+    slice as it is, N makes it N by N. The
     box is drawn anew on the slice, where the volume has boxes. Spacing is (across, row, column), in
     mm, and grows as pixels do.
     Raises CaseError where the label is not in the truth, or vanishes at that size.
     """
-    mask = truth.gts == label
-    if not mask.any():
-        raise CaseError(f"{case}: has no label {label}: choose among {truth.labels}")
+    number = {label_id: number for number, label_id in truth.ids.items()}.get(label)
+    mask = truth.gts == number
+    if number is None or not mask.any():
+        raise CaseError(f"{case}: has no label {label}: choose among {list(truth.ids.values())}")
     across = AXES[axis]
     index = slice_index(mask, rule=rule, axis=axis)
     imgs = np.take(image.imgs, index, across)
@@ -63,13 +66,12 @@ def slice_case(
     name = slice_name(case, label)
     boxes = None if image.boxes is None else boxes_of(gts, case=name, seed=seed)
     depth, height, width = truth.gts.shape
-    original = label if truth.label_ids is None else truth.label_ids[label]
     return (
         Image(imgs[np.newaxis], (spacing[0], spacing[1], spacing[2]), boxes),
         replace(
             truth,
             gts=gts,
-            label_ids={1: original},
+            label_ids={1: label},
             place=Place((depth, height, width), across, index),
         ),
     )

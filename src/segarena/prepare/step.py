@@ -26,7 +26,7 @@ def main(
         "label_file": files["label"].name,
         "shape": list(image.imgs.shape),
         "spacing_mm": list(image.spacing_mm),
-        "labels": truth.labels,
+        "labels": truth.ids,  # number, as submissions see it: id, as everybody else does
         "box": image.boxes is not None,
         "warnings": warnings,
     }

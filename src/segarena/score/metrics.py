@@ -199,19 +199,22 @@ def score(
     metrics: Iterable[Mapping[str, Any]],
     *,
     labels: Sequence[int] | None = None,
+    ids: Mapping[int, int] | None = None,
 ) -> list[Score]:
     """Measure an answer: one score per label and metric, labels first, metrics as listed.
 
     truth, answer: label maps (D, H, W), 0 is background. spacing_mm: (z, y, x), three numbers above
     0. metrics: a protocol's list, for example [{"name": "NSD", "tolerance_mm": 2}]. labels: those
-    of the truth, sorted, unless given. Raises ConfigError as `check` does, CaseError where the maps
-    cannot be compared or the spacing is not one.
+    of the truth, sorted, unless given. ids: what scores and parameters per label call a label of
+    the maps; without it they are the same. Raises ConfigError as `check` does, CaseError where the
+    maps cannot be compared or the spacing is not one.
     """
     metrics = list(metrics)
     check(metrics)
     return [
-        Score(pair.label, column(metric), _value(pair, metric))
+        Score(label_id, column(metric), _value(pair, metric, label_id))
         for pair in pairs(truth, answer, spacing_of(spacing_mm), labels)
+        for label_id in [(ids or {}).get(pair.label, pair.label)]
         for metric in metrics
     ]
 
@@ -374,19 +377,19 @@ def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
         _check_value(f"{key}.worst_mm", Parameter(), given["worst_mm"])
 
 
-def _value(pair: Pair, given: Mapping[str, Any]) -> float:
+def _value(pair: Pair, given: Mapping[str, Any], label_id: int) -> float:
     """Return a metric's value for a label, never worse than `worst_mm`."""
-    value = _uncapped(pair, given)
+    value = _uncapped(pair, given, label_id)
     return min(value, _millimetres(given["worst_mm"], pair)) if "worst_mm" in given else value
 
 
-def _uncapped(pair: Pair, given: Mapping[str, Any]) -> float:
+def _uncapped(pair: Pair, given: Mapping[str, Any], label_id: int) -> float:
     metric = METRICS[given["name"]]
     empty = _empty_value(metric, pair, given.get("empty", {}))
     if empty is not None:
         return _millimetres(empty, pair)
     parameters = {
-        name: _for_label(given.get(name, parameter.default), pair.label)
+        name: _for_label(given.get(name, parameter.default), label_id)
         for name, parameter in metric.parameters.items()
     }
     if parameters.get("dimensions") == 2 and pair.dimensions == 3:

@@ -22,7 +22,7 @@ def main(
     areas: bool = False,
     code: str = "",
 ) -> None:
-    """Write one row per interaction, label and metric; with `areas`, the labels' sizes too.
+    """Write one row per interaction, label (by its id) and metric; with `areas`, the sizes too.
 
     What was measured before from the same files, by the same `code`, is not measured again.
     """
@@ -50,15 +50,17 @@ def _measured(
     values: kept.Values = {}
     spacing_mm = read_spacing(files["image"])
     truth = read_truth(files["truth"])
+    ids = truth.ids
     outside = ignored(truth, ignore_label)
     gts = truth.gts if outside is None else np.where(outside, 0, truth.gts)
     for k, answer in enumerate(files["answers"], start=1):
         segs = read_answer(answer)
         if outside is not None:
             segs = np.where(outside, 0, segs)
-        for label, metric, value in score(gts, segs, spacing_mm, metrics):
+        for label, metric, value in score(gts, segs, spacing_mm, metrics, ids=ids):
             values[k, label, metric] = repr(float(value))
         for label in Truth(gts).labels if areas else ():
             for name, labels in zip(AREAS, (gts, segs), strict=True):
-                values[k, label, name] = repr(float(np.count_nonzero(labels == label)))
+                size = float(np.count_nonzero(labels == label))
+                values[k, ids[label], name] = repr(size)
     return values

@@ -1,0 +1,89 @@
+"""A label keeps the id of its file for everybody but the submission."""
+
+import csv
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from arena import Arena, new_arena
+
+# Answers with what the image shows: 100 for the first label that it is asked for, 200 the second.
+READS = """
+import glob, os
+import numpy as np
+for path in glob.glob(os.path.join(os.environ["INPUTS"], "*.npz")):
+    case = np.load(path, allow_pickle=True)
+    segs = ((case["imgs"].astype(int) + 50) // 80).astype(np.uint8)
+    np.savez_compressed(os.path.join(os.environ["OUTPUTS"], os.path.basename(path)), segs=segs)
+"""
+CASES = {"gap": (1, 4), "whole": (1, 2, 4)}
+MOVED_MM = 3
+
+
+def organs(ids: tuple[int, ...]) -> np.ndarray:
+    """Return a label map (X, Y, Z) of 1 mm voxels with one cuboid per id."""
+    labels = np.zeros((40, 40, 12), np.uint8)
+    for i, label in enumerate(ids):
+        labels[5:15, 3 + 12 * i : 11 + 12 * i, 2:10] = label
+    return labels
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
+    """Two NIfTI cases of which one lacks an organ; every organ is answered 3 mm beside itself."""
+    arena = new_arena(tmp_path_factory.mktemp("labels"))
+    for name, ids in CASES.items():
+        labels = organs(ids)
+        numbers = np.searchsorted([0, *ids], np.roll(labels, MOVED_MM, axis=0))
+        for kind, data in (("images", (numbers * 80).astype(np.uint8)), ("labels", labels)):
+            image = nibabel.Nifti1Image(data, np.eye(4))
+            nibabel.save(image, arena.folder_of(kind) / f"{name}.nii.gz")
+    sheet = "case\twindow\n" + "".join(f"{name}\t127.5/255\n" for name in CASES)
+    (arena.work / "cases.tsv").write_text(sheet)
+    arena.config["sheets"] = {"cases": "cases.tsv"}
+    arena.add_submission("reader", READS)
+    arena.add_protocol(
+        metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {4: 5, "default": 1}}]
+    )
+    arena.run("results/score/short/reader_metrics.csv")
+    return arena
+
+
+def values(arena: Arena, case: str, metric: str) -> dict[int, float]:
+    """Return a metric's value by label, as the last interaction's rows have it."""
+    path = arena.path("score", "short", "reader", f"{case}.csv")
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == metric]
+    return {int(row["label"]): float(row["value"]) for row in rows}
+
+
+@pytest.mark.parametrize(("case", "ids"), CASES.items())
+def test_a_tolerance_for_an_organ_is_that_organs_in_every_case(played, case, ids):
+    """Organ 4, 3 mm away with 5 mm allowed, has NSD 1 whether or not others are there."""
+    nsd = values(played, case, "NSD")
+    assert tuple(nsd) == ids
+    assert nsd.pop(4) == 1.0
+    assert all(0 < value < 0.9 for value in nsd.values())
+    assert list(values(played, case, "DSC").values()) == pytest.approx([0.7] * len(ids))
+
+
+@pytest.mark.parametrize(("case", "ids"), CASES.items())
+def test_the_map_from_numbers_to_ids_stands_beside_the_case(played, case, ids):
+    """Submissions are asked for 1..n; the case's JSON says which id each is."""
+    about = json.loads(played.path("prepare", f"{case}.json").read_text())
+    assert about["labels"] == {str(number): label for number, label in enumerate(ids, start=1)}
+    said = json.loads(played.path("prompt", "short", "reader", case, "1.json").read_text())
+    assert said["labels"] == list(range(1, len(ids) + 1))
+
+
+def test_slices_are_named_and_scored_by_the_labels_id(played, tmp_path):
+    """The slice of organ 4 is CASE__4 with or without an organ 2, and so is its row."""
+    arena = played.copy(tmp_path)
+    (arena.work / "cases.tsv").unlink()
+    del arena.config["sheets"]
+    arena.config["slices"] = {"rule": "largest"}
+    arena.run("results/prepare/cases.tsv", "results/score/short/reader/gap__4.csv")
+    made = {path.stem for path in arena.path("prepare").glob("*__*.json")}
+    assert made == {"gap__1", "gap__4", "whole__1", "whole__2", "whole__4"}
+    assert list(values(arena, "gap__4", "NSD")) == [4]
