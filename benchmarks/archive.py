@@ -80,8 +80,13 @@ def make_case(folder: Path, case: str, random: np.random.Generator) -> None:
         gts[ellipsoid((16, 48, x), 6 + 8 * random.random(3))] = label
     image = Image(gts * 100, SPACING_MM, boxes_of(gts, case=case, seed=1))
     write_image(folder / f"{case}.image.npz", image)
-    write_truth(folder / f"{case}.truth.npz", Truth(gts))
-    about = {"case": case, "shape": list(SHAPE), "spacing_mm": list(SPACING_MM), "labels": [1, 2]}
+    write_truth(folder / f"{case}.truth.npz", Truth(gts, spacing_mm=SPACING_MM))
+    about = {
+        "case": case,
+        "shape": list(SHAPE),
+        "spacing_mm": list(SPACING_MM),
+        "labels": {"1": 1, "2": 2},
+    }
     write_json(folder / f"{case}.json", about)
 
 

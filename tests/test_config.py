@@ -179,6 +179,18 @@ def test_a_wrong_protocol_key_is_named(tmp_path: Path):
         load(path)
 
 
+def test_a_reference_that_reads_zyx_is_not_given_xyz(config: dict):
+    """Ready-made spacings read as (x, y, z) would give other scores than cvpr25's script."""
+    config["cases"]["npz_spacing"] = "xyz"
+    for kind in ("images", "labels"):
+        folder = Path(config["cases"][kind])
+        for path in list(folder.iterdir()):
+            path.rename(folder / f"{path.name.partition('.')[0]}.npz")
+    with pytest.raises(ConfigError, match=r"cases.npz_spacing: the reference of cvpr25 reads"):
+        read(config | {"protocols": ["cvpr25"]})
+    assert read(config | {"protocols": ["noc"]}).npz_spacing == "xyz"
+
+
 def test_every_key_is_described_in_the_schema_and_in_the_readme():
     """config/README.md names every key of the config, with the schema's own description."""
     schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())

@@ -1,7 +1,8 @@
 """A case on disk: what a submission may see, and the truth, in two files that never mix.
 
 All arrays are (z, y, x), RGB images (z, y, x, 3), 2D is one slice; spacing is in mm in the same
-order. Clicks and boxes are voxel indices.
+order, but for the one in the image file, which is for submissions: there it is (x, y, z), as
+SimpleITK gives it, or as a ready-made file has it. Clicks and boxes are voxel indices.
 
 Boxes and clicks travel to submissions as object arrays, that is as pickles, because the reference
 evaluation defined them so. Written by numpy 2 in its usual way they cannot be read in containers
@@ -36,6 +37,7 @@ from segarena.plain_pickle import plain_value
 from segarena.untrusted import CarefulFile, printable
 
 Box = dict[str, int]
+Spacing = tuple[float, float, float]
 
 BOX_KEYS = (
     "z_min",
@@ -94,12 +96,14 @@ class Image:
     """What a submission may see of a case.
 
     imgs: uint8 (D, H, W) or (D, H, W, 3). spacing_mm: (z, y, x). boxes: one per label in the
-    order of the sorted labels, or None where the case is played without a box.
+    order of the sorted labels, or None where the case is played without a box. spacing_order: the
+    order of the spacing in the file, "xyz" or "zyx".
     """
 
     imgs: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
     boxes: list[Box] | None
+    spacing_order: str = "zyx"
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Truth:
     takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
     goes back to NIfTI. They are None where the case came from files that have no such thing.
     `place` is None unless the case is a slice; affine and header are then the whole volume's.
+    `spacing_mm` is (z, y, x), and None in a ready-made file that has not been prepared.
     """
 
     gts: np.ndarray
@@ -131,6 +136,7 @@ class Truth:
     affine: np.ndarray | None = None
     nifti_header: bytes | None = None
     place: Place | None = None
+    spacing_mm: Spacing | None = None
 
     @property
     def labels(self) -> list[int]:
@@ -195,21 +201,22 @@ def write_image(path: str | Path, image: Image) -> None:
     """Write the file that a submission's input is made from; `boxes` is its last member."""
     arrays: dict[str, Any] = {
         "imgs": image.imgs,
-        "spacing": np.asarray(image.spacing_mm, np.float64),
+        "spacing": np.asarray(_ordered(image.spacing_mm, image.spacing_order), np.float64),
     }
     if image.boxes is not None:
         arrays["boxes"] = object_array(image.boxes)
     write_npz(path, arrays)
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, *, spacing_order: str = "zyx") -> Image:
     """Read what `write_image` wrote, or a ready-made challenge case with the same keys.
 
-    Raises CaseError with the file and the reason. Keys beyond imgs, spacing and boxes are ignored.
+    spacing_order: the order of the file's spacing, "xyz" or "zyx", which it does not say. Raises CaseError with the file and the reason. Keys beyond imgs, spacing and boxes are ignored.
     """
     with _opened(path) as archive:
         imgs = _read_array(archive, "imgs", path)
-    return Image(imgs, read_spacing(path), read_boxes(path))
+    spacing_mm = _ordered(_read_spacing(path), spacing_order)
+    return Image(imgs, spacing_mm, read_boxes(path), spacing_order)
 
 
 def read_boxes(path: str | Path) -> list[Box] | None:
@@ -235,17 +242,24 @@ def write_truth(path: str | Path, truth: Truth) -> None:
     if truth.place is not None:
         place = truth.place
         arrays["place"] = np.array([*place.shape, place.axis, place.index], np.int64)
+    if truth.spacing_mm is not None:
+        arrays["spacing_mm"] = np.array(truth.spacing_mm, np.float64)
     write_npz(path, arrays)
 
 
-def read_spacing(path: str | Path) -> tuple[float, float, float]:
-    """Return the spacing (z, y, x) in mm of an image file; the image is not read."""
+def _read_spacing(path: str | Path) -> Spacing:
+    """Return the spacing of an image file in mm, in the file's order."""
     with _opened(path) as archive:
         spacing = _read_array(archive, "spacing", path).astype(np.float64).ravel()
     if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise CaseError(f"{path}: spacing is {spacing}, expected three mm values above 0 (z, y, x)")
-    z, y, x = spacing.tolist()
-    return z, y, x
+        raise CaseError(f"{path}: spacing is {spacing}, expected three mm values above 0")
+    first, second, third = spacing.tolist()
+    return first, second, third
+
+
+def _ordered(spacing: Spacing, order: str) -> Spacing:
+    """Return a spacing from (z, y, x) in the given order, or the other way round."""
+    return spacing if order == "zyx" else (spacing[2], spacing[1], spacing[0])
 
 
 def read_truth(path: str | Path) -> Truth:
@@ -256,6 +270,7 @@ def read_truth(path: str | Path) -> Truth:
         affine = _read_optional(archive, "affine", path)
         header = _read_optional(archive, "nifti_header", path)
         place = _read_optional(archive, "place", path)
+        spacing = _read_optional(archive, "spacing_mm", path)
     try:
         return Truth(
             gts,
@@ -263,11 +278,19 @@ def read_truth(path: str | Path) -> Truth:
             None if affine is None else affine.reshape(4, 4),
             None if header is None else header.tobytes(),
             None if place is None else _place(place.tolist()),
+            None if spacing is None else (float(spacing[0]), float(spacing[1]), float(spacing[2])),
         )
     except (ValueError, TypeError, OverflowError) as error:
         raise CaseError(
             f"{path}: label_ids, affine or place is not as it should be ({printable(error)})"
         ) from error
+
+
+def spacing_of(path: str | Path, truth: Truth) -> Spacing:
+    """Return the spacing (z, y, x) in mm of a prepared case's truth; CaseError where it has none."""
+    if truth.spacing_mm is None:
+        raise CaseError(f"{path}: key 'spacing_mm' is missing: it is not a prepared case")
+    return truth.spacing_mm
 
 
 def write_answer(path: str | Path, segs: np.ndarray) -> None:

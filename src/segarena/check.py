@@ -223,7 +223,7 @@ def bundled_case(*, box: bool) -> tuple[Image, Truth]:
     levels = np.array([60, 140, 180, 110])[gts]
     imgs = np.clip(levels + noise, 0, 255).astype(np.uint8)
     boxes = boxes_of(gts, case="check", seed=SEED) if box else None
-    return Image(imgs, (3.0, 1.0, 1.0), boxes), Truth(gts)
+    return Image(imgs, (3.0, 1.0, 1.0), boxes, "xyz"), Truth(gts)
 
 
 def _cases(own: Path | None) -> dict[str, tuple[Image, Truth]]:

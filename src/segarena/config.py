@@ -24,6 +24,7 @@ from segarena.submissions import look_through
 _CASE_COLUMNS = ("case", "modality", "window", "box", "scribbles")
 _KNOWN_COLUMNS = (*_CASE_COLUMNS, "submission", "name")
 CACHE = Path(".snakemake/segarena")
+_READ_ZYX = {"cvpr25", "cvpr25-script"}  # protocols that score as a published script does
 ACCEPTS, DIGESTS = CACHE / "accepts.json", CACHE / "digests.json"
 
 
@@ -72,6 +73,7 @@ class Config:
     answers: str
     gpus: int
     archive: dict[str, Any]
+    npz_spacing: str = "zyx"
     notes: tuple[str, ...] = ()
 
     def runs_as_process(self, submission: str) -> bool:
@@ -98,6 +100,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     if values["answers"] == "final" and archive["answers"] == "all":
         raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
     protocols = _protocols(values["protocols"], cases, source)
+    npz_spacing = values["cases"].get("npz_spacing", "zyx")
+    _check_spacing(npz_spacing, cases, protocols, source)
     with ThreadPoolExecutor() as several:  # gigabytes each
         list(several.map(_look_into, submissions.values()))
     return Config(
@@ -113,6 +117,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         answers=values["answers"],
         gpus=values["gpus"],
         archive=archive,
+        npz_spacing=npz_spacing,
         notes=(*notes, *(note for sheet in sheets.values() for note in notes_on(sheet))),
     )
 
@@ -199,6 +204,18 @@ def _sliced(cases: dict[str, Case], slices: dict[str, Any]) -> dict[str, Case]:
     if problems:
         raise CaseError("\n".join(problems))
     return found
+
+
+def _check_spacing(
+    order: str, cases: dict[str, Case], protocols: dict[str, Protocol], source: str
+) -> None:
+    """Raise ConfigError where ready-made cases would be read otherwise than a reference does."""
+    fixed = sorted(_READ_ZYX & protocols.keys())
+    if order != "zyx" and fixed and any(case.image.suffix == ".npz" for case in cases.values()):
+        raise ConfigError(
+            f"{source}: cases.npz_spacing: the reference of {', '.join(fixed)} reads (z, y, x); "
+            "write zyx, or use another protocol"
+        )
 
 
 def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:

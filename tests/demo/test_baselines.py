@@ -62,7 +62,7 @@ def ask(name, folder, **arrays):
     inputs, outputs = folder / "inputs", folder / "outputs"
     inputs.mkdir()
     outputs.mkdir()
-    np.savez_compressed(inputs / "case.npz", **{"spacing": np.array([1.5, 1.0, 1.0]), **arrays})
+    np.savez_compressed(inputs / "case.npz", **{"spacing": np.array([1.0, 1.0, 1.5]), **arrays})
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     subprocess.run(
         ["sh", "predict.sh"],

@@ -122,6 +122,24 @@ def test_arrays_are_the_files_axes_reversed(pair):
     assert warnings == []
 
 
+def stored_spacing(image, path):
+    write_image(path, image)
+    with np.load(path, allow_pickle=True) as file:
+        return file["spacing"].tolist()
+
+
+def test_submissions_see_the_spacing_as_simpleitk_gives_it(pair, tmp_path):
+    """The image file has (x, y, z), the truth (z, y, x), and both are the header's pixdim."""
+    affine = np.diag([0.5, 0.75, 4.0, 1.0])
+    pair.write_image(affine=affine)
+    pair.write_label(affine=affine)
+    image, truth, _ = prepared(pair)
+    assert stored_spacing(image, tmp_path / "i.npz") == [0.5, 0.75, 4.0]
+    assert nibabel.load(pair.image).header.get_zooms() == (0.5, 0.75, 4.0)
+    write_truth(tmp_path / "t.npz", truth)
+    assert read_truth(tmp_path / "t.npz").spacing_mm == (4.0, 0.75, 0.5)
+
+
 def test_labels_become_sequential_and_their_ids_are_kept(pair):
     """Ids 3 and 9 become 1 and 2 in the smallest dtype; the truth knows what they were."""
     _, truth, _ = prepared(pair)
@@ -697,6 +715,35 @@ def test_a_ready_made_case_is_taken_as_it_is(ready):
     assert (truth.gts == ready.gts).all()
     assert truth.label_ids is None
     assert warnings == []
+
+
+@pytest.mark.parametrize(("order", "mm"), [("zyx", (5.0, 0.75, 0.5)), ("xyz", (0.5, 0.75, 5.0))])
+def test_a_ready_made_spacing_is_handed_on_and_read_as_the_config_says(ready, tmp_path, order, mm):
+    """Submissions see the file's numbers; the scores' (z, y, x) is as `npz_spacing` reads them."""
+    image, truth, _ = prepared(ready, npz_spacing=order)
+    assert stored_spacing(image, tmp_path / "i.npz") == [5.0, 0.75, 0.5]
+    assert truth.spacing_mm == image.spacing_mm == mm
+    assert np.diag(truth.affine).tolist() == [*mm[::-1], 1.0]
+
+
+@pytest.mark.parametrize(
+    ("stored", "order", "is_odd"),
+    [
+        ((0.7, 0.7, 5.0), "zyx", True),
+        ((5.0, 0.7, 0.7), "xyz", True),
+        ((5.0, 0.7, 0.7), "zyx", False),
+        ((0.7, 0.7, 5.0), "xyz", False),
+        ((1.0, 1.0, 1.0), "zyx", False),
+        ((0.7, 5.0, 0.7), "zyx", False),
+    ],
+)
+def test_a_ready_made_spacing_that_looks_swapped_is_a_warning(ready, stored, order, is_odd):
+    """Two equal spacings are those within a slice, so the third one should be z."""
+    imgs = np.zeros((3, 4, 5), np.uint8)
+    write_image(ready.image, Image(imgs, stored, None))
+    warnings = prepared(ready, npz_spacing=order)[2]
+    expected = f"is read as ({', '.join(order)}), but looks like ({', '.join(order[::-1])})"
+    assert [expected in warning for warning in warnings] == [True] * is_odd
 
 
 def test_a_ready_made_case_without_boxes_gets_none(ready):

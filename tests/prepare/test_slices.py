@@ -75,7 +75,7 @@ def test_shape_and_spacing_follow_the_axis(image, truth, axis, shape, spacing):
     """The axis that is cut across comes first, the other two keep their order."""
     cut, cut_truth = slice_case(image, truth, 30, case="ct", seed=7, axis=axis)
     assert cut.imgs.shape == cut_truth.gts.shape == shape
-    assert cut.spacing_mm == spacing
+    assert cut.spacing_mm == cut_truth.spacing_mm == spacing
 
 
 def test_a_slice_is_padded_to_a_square_around_its_centre(image, truth):

@@ -36,7 +36,9 @@ def write_run(folder: Path) -> Path:
     image = Image(np.full(SHAPE, 90, np.uint8), (2.0, 1.0, 1.0), [box])
     for case in MODALITIES:
         write_image(results / "prepare" / f"{case}.image.npz", image)
-        write_truth(results / "prepare" / f"{case}.truth.npz", Truth(gts))
+        write_truth(
+            results / "prepare" / f"{case}.truth.npz", Truth(gts, spacing_mm=image.spacing_mm)
+        )
     parts = []
     for team, quality in TEAMS.items():
         table = pd.DataFrame([_row(case, i, quality) for i, case in enumerate(MODALITIES)])

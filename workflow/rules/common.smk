@@ -103,6 +103,7 @@ def prepare_values(wildcards):
         "window": case.window,
         "box": case.box,
         "seed": ARENA.seed,
+        "npz_spacing": ARENA.npz_spacing,
         "slice_of": case.slice_of,
         "slice": dict(case.slice),
     }

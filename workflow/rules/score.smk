@@ -8,7 +8,6 @@ in the reference evaluation's columns.
 
 rule score:
     input:
-        image=rules.prepare.output.image,
         truth=rules.prepare.output.truth,
         answers=answers_of,
     output:

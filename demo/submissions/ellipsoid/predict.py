@@ -42,7 +42,8 @@ def refine(mask, point, kind, spacing):
 
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
-    shape, spacing = case["imgs"].shape[:3], np.asarray(case["spacing"], float)
+    shape = case["imgs"].shape[:3]
+    spacing = np.asarray(case["spacing"], float)[::-1]  # (x, y, z) to (z, y, x)
     boxes, clicks = case.get("boxes", ()), case.get("clicks", ())
     orders = case.get("clicks_order", ())
     segs = np.zeros(shape, np.min_scalar_type(max(len(boxes), len(clicks))))

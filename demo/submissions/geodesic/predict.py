@@ -240,7 +240,8 @@ def honour(segs, prompts):
 
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
-    imgs, spacing = case["imgs"].astype(np.float32), np.asarray(case["spacing"], float)
+    imgs = case["imgs"].astype(np.float32)
+    spacing = np.asarray(case["spacing"], float)[::-1]  # (x, y, z) to (z, y, x)
     image = imgs.mean(axis=-1) if imgs.ndim == 4 else imgs
     image = ndimage.gaussian_filter(image, 0.5 * spacing.min() / spacing)
     sampling = spacing / spacing.min()

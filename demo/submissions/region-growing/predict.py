@@ -79,7 +79,8 @@ def honour(segs, prompts):
 
 def answer(case):
     """Return the label map (D, H, W) for one input file."""
-    imgs, spacing = case["imgs"].astype(np.float32), np.asarray(case["spacing"], float)
+    imgs = case["imgs"].astype(np.float32)
+    spacing = np.asarray(case["spacing"], float)[::-1]  # (x, y, z) to (z, y, x)
     smooth = imgs.mean(axis=-1) if imgs.ndim == 4 else imgs
     smooth = ndimage.gaussian_filter(smooth, 0.7 * spacing.min() / spacing)
     boxes, clicks = case.get("boxes", ()), case.get("clicks", ())

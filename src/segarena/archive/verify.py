@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.lib import format as npy
 
 from segarena.archive import contents
 from segarena.archive.bundle import software_versions
 from segarena.archive.opened import sum_problems, unpacked
-from segarena.case import write_npz
+from segarena.case import read_truth
 from segarena.errors import SegArenaError
 from segarena.files import read_json
 from segarena.prompt import step as prompt_step
@@ -404,13 +403,21 @@ def _check_truth(archived: Archived, truth: Path | None, found: Findings) -> Non
         if not known:
             found.unchecked.append(f"boxes of {case}: not the run's {image_npz.name} in {truth}")
         with tempfile.TemporaryDirectory() as aside:
-            spacing_npz = Path(aside, "spacing.npz")
-            prepared = read_json(archived.results / f"prepare/{case}.json")
-            write_npz(spacing_npz, {"spacing": np.array(prepared["spacing_mm"], np.float64)})
-            files = {"truth": str(truth_npz), "spacing": str(spacing_npz)}
+            found.checks("cases are as their truths say", _not_as(archived, case, truth_npz))
+            files = {"truth": str(truth_npz)}
             if known:
                 files["image"] = str(image_npz)
             _check_case(archived, case, files, Path(aside), found)
+
+
+def _not_as(archived: Archived, case: str, truth_npz: Path) -> list[str]:
+    """Return where a case's JSON says otherwise than its truth."""
+    truth = read_truth(truth_npz)
+    spacing_mm = truth.spacing_mm and list(truth.spacing_mm)
+    labels = {str(number): label for number, label in truth.ids.items()}
+    expected = {"spacing_mm": spacing_mm, "labels": labels}
+    prepared = read_json(archived.results / f"prepare/{case}.json")
+    return _differs(f"results/prepare/{case}", prepared, expected)
 
 
 def _check_case(
@@ -446,7 +453,7 @@ def _check_values(
     answers = [archived.file("predict", play, submission, case, f"{k}.npz") for k in numbers]
     output = aside / "scores.csv"
     score_step.main(
-        {"image": files["spacing"], "truth": files["truth"], "answers": answers},
+        {"truth": files["truth"], "answers": answers},
         str(output),
         protocol["metrics"],
         **_score_options(protocol),

@@ -30,7 +30,7 @@ from segarena.case import (
 )
 from segarena.errors import CaseError, ConfigError
 from segarena.prepare.boxes import boxes_of, check_boxes
-from segarena.prepare.odd import odd_intensities, odd_labels
+from segarena.prepare.odd import odd_intensities, odd_labels, odd_spacing
 from segarena.prepare.picture import read_picture
 from segarena.prepare.slices import put_back
 from segarena.prepare.volume import (
@@ -116,16 +116,20 @@ def prepare_case(
     window: str | None,
     box: bool,
     seed: int,
+    npz_spacing: str = "zyx",
 ) -> tuple[Image, Truth, list[str]]:
     """Return what a submission may see, the truth, and the warnings, one line each.
 
     modality and window: see `segarena.prepare.window.chosen_window`. box: False leaves the boxes
-    out. seed: draws the boxes; a ready-made case keeps the boxes that it has, or none.
+    out. seed: draws the boxes; a ready-made case keeps the boxes that it has, or none. npz_spacing:
+    the order of a ready-made case's spacing, "zyx" or "xyz".
     Raises CaseError with the file and the reason, ConfigError where `window` is none.
     """
     chosen_window(modality=modality, window=window)  # a wrong one is told before a file is read
     if _kind(image) == ".npz":
-        prepared, truth, warnings = _ready_made(image, label, modality=modality, window=window)
+        prepared, truth, warnings = _ready_made(
+            image, label, modality=modality, window=window, npz_spacing=npz_spacing
+        )
         return (prepared if box else replace(prepared, boxes=None)), truth, warnings
     volume, label_volume = _read(image), _read_labels(label)
     ids, unit, warnings = _in_the_grid_of(volume, label_volume)
@@ -142,7 +146,8 @@ def prepare_case(
     boxes = boxes_of(gts, case=case, seed=seed) if box else None
     affine = np.diag([unit, unit, unit, 1.0]) @ volume.affine
     header = None if volume.header is None else header_bytes(volume.header)
-    return Image(imgs, (z, y, x), boxes), Truth(gts, label_ids, affine, header), warnings
+    truth = Truth(gts, label_ids, affine, header, spacing_mm=(z, y, x))
+    return Image(imgs, (z, y, x), boxes, "xyz"), truth, warnings
 
 
 def check_case(image: Path, label: Path) -> list[str]:
@@ -425,11 +430,16 @@ def _as_uint8(
 
 
 def _ready_made(
-    image: Path, label: Path, *, modality: str | None, window: str | None
+    image: Path,
+    label: Path,
+    *,
+    modality: str | None,
+    window: str | None,
+    npz_spacing: str = "zyx",
 ) -> tuple[Image, Truth, list[str]]:
     """Return a ready-made case as it is, once it is sure to be one; 2D arrays become one slice."""
     try:
-        prepared, truth = read_image(image), read_truth(label)
+        prepared, truth = read_image(image, spacing_order=npz_spacing), read_truth(label)
     except MemoryError as error:
         raise CaseError(f"{image}: it or {label} declares more than the memory holds") from error
     imgs, gts, warnings = prepared.imgs, truth.gts, list[str]()
@@ -456,8 +466,10 @@ def _ready_made(
         warnings += check_boxes(prepared.boxes, gts, image)
     if window is not None:
         warnings.append(f"{image}: ready-made, taken as it is, without the window {window}")
+    warnings += [f"{image}: {oddity}" for oddity in odd_spacing(prepared)]
     affine = np.diag([*prepared.spacing_mm[::-1], 1.0])
-    return replace(prepared, imgs=imgs), Truth(gts, affine=affine), warnings
+    truth = Truth(gts, affine=affine, spacing_mm=prepared.spacing_mm)
+    return replace(prepared, imgs=imgs), truth, warnings
 
 
 def _signed_or_uint8(largest: int) -> np.dtype:

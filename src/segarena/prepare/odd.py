@@ -4,12 +4,14 @@ Nothing here is certain, so nothing is refused: a case is played as it is, and a
 the warning knows whether it is meant.
 """
 
+import math
 import re
 from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
 
+from segarena.case import Image
 from segarena.prepare.window import PRESETS
 
 _CT_NAMES = frozenset(("CT", "CTA", "CTP", "CECT", "NECT", "NCCT", "LDCT", "CBCT", "HRCT", "MDCT"))
@@ -18,6 +20,8 @@ _NEARLY_AIR_HU = -800  # and so low every CT goes that shows air or lung
 _SOFT_TISSUE_HU = (-200, 300)  # fat, organs, blood, also with contrast
 _LEAST_SOFT_TISSUE = 0.005
 _ONE_VALUE = 0.995  # a share of all voxels above which hardly anything is left to see
+
+_ALIKE = 0.02  # spacings within a slice differ by no more
 
 # A soft mask's in-between values are thin, and most of their voxels have a lower and a higher
 # neighbour. Real labels have an inside, or background on both sides.
@@ -74,6 +78,21 @@ def _not_in_hu(values: np.ndarray, lowest: float) -> Iterator[str]:
         yield (
             f"shown as CT, but {soft / values.size:.1%} of the voxels are soft tissue"
             f" ({low} to {high}): are these HU?"
+        )
+
+
+def odd_spacing(image: Image) -> Iterator[str]:
+    """Say where a ready-made case's spacing is probably in the other order.
+
+    Pixels within a slice nearly always are squares, and slices lie farther apart than they are wide.
+    """
+    z, y, x = image.spacing_mm
+    if math.isclose(z, y, rel_tol=_ALIKE) and x > (1 + _ALIKE) * y:
+        order = image.spacing_order
+        stored = (z, y, x) if order == "zyx" else (x, y, z)
+        yield (
+            f"its spacing, {', '.join(f'{mm:g}' for mm in stored)}, is read as ({', '.join(order)}),"
+            f" but looks like ({', '.join(reversed(order))}): see cases.npz_spacing"
         )
 
 

@@ -66,13 +66,15 @@ def slice_case(
     name = slice_name(case, label)
     boxes = None if image.boxes is None else boxes_of(gts, case=name, seed=seed)
     depth, height, width = truth.gts.shape
+    spacing_mm = spacing[0], spacing[1], spacing[2]
     return (
-        Image(imgs[np.newaxis], (spacing[0], spacing[1], spacing[2]), boxes),
+        Image(imgs[np.newaxis], spacing_mm, boxes, image.spacing_order),
         replace(
             truth,
             gts=gts,
             label_ids={1: label},
             place=Place((depth, height, width), across, index),
+            spacing_mm=spacing_mm,
         ),
     )
 

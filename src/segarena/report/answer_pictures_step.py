@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segarena.case import read_answer, read_spacing, read_truth
+from segarena.case import read_answer, read_truth, spacing_of
 from segarena.files import read_json
 from segarena.report.pictures import view_of, write_answers
 
@@ -29,9 +29,8 @@ def main(
         prepared = results / "prepare" / case
         answers = results / "predict" / protocol / submission / case
         said = results / "prompt" / protocol / submission / case
-        view = view_of(
-            read_truth(f"{prepared}.truth.npz").gts, read_spacing(f"{prepared}.image.npz")
-        )
+        truth = read_truth(f"{prepared}.truth.npz")
+        view = view_of(truth.gts, spacing_of(f"{prepared}.truth.npz", truth))
         write_answers(
             output / f"{case}.png",
             view,

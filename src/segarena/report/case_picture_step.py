@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from segarena.case import read_image, read_truth
+from segarena.case import read_image, read_truth, spacing_of
 from segarena.report.pictures import describe, view_of, write_case, write_truth
 from segarena.report.script import write_script
 
@@ -10,8 +10,8 @@ from segarena.report.script import write_script
 def main(files: dict[str, str], outputs: dict[str, Any], *, case: str) -> None:
     """Write the picture, the layer and the description."""
     image = read_image(files["image"])
-    gts = read_truth(files["truth"]).gts
-    view = view_of(gts, image.spacing_mm)
+    truth = read_truth(files["truth"])
+    view = view_of(truth.gts, spacing_of(files["truth"], truth))
     write_case(outputs["image"], view, image)
-    write_truth(outputs["truth"], view, gts)
+    write_truth(outputs["truth"], view, truth.gts)
     write_script(outputs["about"], "segarena.picture", [case, describe(view)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from segarena.case import Truth, ignored, read_answer, read_spacing, read_truth
+from segarena.case import Truth, ignored, read_answer, read_truth, spacing_of
 from segarena.files import whole
 from segarena.score import kept
 from segarena.score.metrics import column, score
@@ -27,7 +27,7 @@ def main(
     What was measured before from the same files, by the same `code`, is not measured again.
     """
     table = Path(output)
-    read = [files["image"], files["truth"], *files["answers"]]
+    read = [files["truth"], *files["answers"]]
     made_from = kept.made_from(read, ignore_label=ignore_label, code=code)
     columns = {column(metric): metric for metric in metrics} | dict.fromkeys(AREAS if areas else ())
     values = kept.values_of(table, made_from, columns)
@@ -48,8 +48,8 @@ def _measured(
 ) -> kept.Values:
     """Return the values of these metrics, and of the labels' numbers of voxels."""
     values: kept.Values = {}
-    spacing_mm = read_spacing(files["image"])
     truth = read_truth(files["truth"])
+    spacing_mm = spacing_of(files["truth"], truth)
     ids = truth.ids
     outside = ignored(truth, ignore_label)
     gts = truth.gts if outside is None else np.where(outside, 0, truth.gts)
