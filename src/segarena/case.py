@@ -211,7 +211,8 @@ def write_image(path: str | Path, image: Image) -> None:
 def read_image(path: str | Path, *, spacing_order: str = "zyx") -> Image:
     """Read what `write_image` wrote, or a ready-made challenge case with the same keys.
 
-    spacing_order: the order of the file's spacing, "xyz" or "zyx", which it does not say. Raises CaseError with the file and the reason. Keys beyond imgs, spacing and boxes are ignored.
+    spacing_order: the order of the file's spacing, "xyz" or "zyx", which it does not say.
+    Raises CaseError with the file and the reason. Keys beyond imgs, spacing and boxes are ignored.
     """
     with _opened(path) as archive:
         imgs = _read_array(archive, "imgs", path)
@@ -287,7 +288,7 @@ def read_truth(path: str | Path) -> Truth:
 
 
 def spacing_of(path: str | Path, truth: Truth) -> Spacing:
-    """Return the spacing (z, y, x) in mm of a prepared case's truth; CaseError where it has none."""
+    """Return the spacing (z, y, x) in mm of a prepared truth; CaseError where it has none."""
     if truth.spacing_mm is None:
         raise CaseError(f"{path}: key 'spacing_mm' is missing: it is not a prepared case")
     return truth.spacing_mm

@@ -84,15 +84,16 @@ def _not_in_hu(values: np.ndarray, lowest: float) -> Iterator[str]:
 def odd_spacing(image: Image) -> Iterator[str]:
     """Say where a ready-made case's spacing is probably in the other order.
 
-    Pixels within a slice nearly always are squares, and slices lie farther apart than they are wide.
+    Pixels within a slice are nearly always squares, and slices are farther apart than pixels.
     """
     z, y, x = image.spacing_mm
     if math.isclose(z, y, rel_tol=_ALIKE) and x > (1 + _ALIKE) * y:
         order = image.spacing_order
         stored = (z, y, x) if order == "zyx" else (x, y, z)
         yield (
-            f"its spacing, {', '.join(f'{mm:g}' for mm in stored)}, is read as ({', '.join(order)}),"
-            f" but looks like ({', '.join(reversed(order))}): see cases.npz_spacing"
+            f"its spacing, {', '.join(f'{mm:g}' for mm in stored)}, is read as"
+            f" ({', '.join(order)}), but looks like"
+            f" ({', '.join(reversed(order))}): see cases.npz_spacing"
         )
 
 
