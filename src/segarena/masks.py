@@ -110,9 +110,10 @@ def comparable(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.nd
     Raises CaseError where they differ in shape or hold what is no label from 0 to 65535.
     """
     if truth.ndim != 3 or truth.shape != answer.shape:
+        turned = sorted(truth.shape) == sorted(answer.shape) and truth.shape != answer.shape
         raise CaseError(
             f"label maps have the shapes {truth.shape} and {answer.shape}; two equal ones (D, H, W)"
-            " are needed, a 2D map as a single slice"
+            " are needed, a 2D map as a single slice" + "; is one of them transposed?" * turned
         )
     for dtype in (np.uint8, np.uint16):
         if _fits(truth, dtype) and _fits(answer, dtype):
@@ -120,7 +121,10 @@ def comparable(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.nd
                 np.ascontiguousarray(truth, dtype=dtype),
                 np.ascontiguousarray(answer, dtype=dtype),
             )
-    raise CaseError("a label map holds something else than whole numbers from 0 to 65535")
+    raise CaseError(
+        f"label maps are {truth.dtype} and {answer.dtype}; whole numbers from 0 to 65535, stored as"
+        " integers, are needed"
+    )
 
 
 def _fits(array: np.ndarray, dtype: type[np.unsignedinteger]) -> bool:
@@ -145,6 +149,15 @@ def tally(truth: np.ndarray, answer: np.ndarray, labels: Sequence[int] | None = 
     kept = boxes[:, chosen]
     kept[kept == FAR] = 0
     return Tally(chosen, *counts[:, chosen], *kept)
+
+
+def voxels_by_label(labels: np.ndarray) -> dict[int, int]:
+    """Return how many voxels each label of a map of integers from 0 to 65535 has, without 0."""
+    counts = np.zeros(2**16, np.int64)
+    for plane in labels:
+        found = np.bincount(plane.ravel())
+        counts[: len(found)] += found
+    return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
 
 
 def _by_words(labels: np.ndarray) -> np.ndarray:

@@ -167,6 +167,27 @@ def check_case(image: Path, label: Path) -> list[str]:
     )
 
 
+def label_maps(
+    truth: Path, answer: Path, *, may_be_empty: bool = False
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float], list[str]]:
+    """Return two label maps (z, y, x) on the truth's grid, its spacing in mm, and the warnings.
+
+    The files are NIfTI or pictures, read and compared as `prepare_case` does; the answer may be
+    empty, the truth only where `may_be_empty`. Raises CaseError with the file and the reason.
+    """
+    one, other = (
+        _read_labels(truth, may_be_empty=may_be_empty),
+        _read_labels(answer, may_be_empty=True),
+    )
+    try:
+        ids, unit, warnings = _in_the_grid_of(one, other, than="truth")
+    except CaseError as error:
+        reason = str(error).removeprefix(f"{answer}: ")
+        raise CaseError(f"{answer}: not in the space of {truth}: {reason}") from error
+    x, y, z = (float(v) for v in one.spacing * unit)
+    return one.data.T, ids.T, (z, y, x), warnings
+
+
 def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
     """Return an answer (D, H, W) in the grid, affine and label ids of the image it belongs to.
 
@@ -294,12 +315,12 @@ def _read(path: Path) -> Volume:
     return read_picture(path) if _kind(path) == "picture" else read_volume(path)
 
 
-def _read_labels(path: Path) -> Volume:
+def _read_labels(path: Path, *, may_be_empty: bool = False) -> Volume:
     volume = read_picture(path, is_label=True) if _kind(path) == "picture" else read_volume(path)
     data = volume.data
     if volume.slope != 1 and data.ndim == 3:
         data = _unscaled_labels(data, volume)
-    return replace(volume, data=_integer_labels(data.T, path).T)
+    return replace(volume, data=_integer_labels(data.T, path, may_be_empty=may_be_empty).T)
 
 
 def _unscaled_labels(data: np.ndarray, volume: Volume) -> np.ndarray:
@@ -331,7 +352,7 @@ def _problems(read: Callable[[], object]) -> list[str]:
     return []
 
 
-def _integer_labels(data: np.ndarray, path: Path) -> np.ndarray:
+def _integer_labels(data: np.ndarray, path: Path, *, may_be_empty: bool = False) -> np.ndarray:
     """Return a label map with an integer dtype; any exact integers are labels, floats too."""
     if data.ndim != 3 or data.dtype.kind not in "iufb":
         raise CaseError(f"{path}: colours or other values where each voxel needs one integer label")
@@ -341,16 +362,21 @@ def _integer_labels(data: np.ndarray, path: Path) -> np.ndarray:
     lowest, largest = data.min(), data.max()
     if lowest < 0:
         raise CaseError(f"{path}: negative labels (down to {int(lowest)}): 0 is background")
-    if largest == 0:
+    if largest == 0 and not may_be_empty:
         raise CaseError(f"{path}: the label map is empty")
     if largest > _LARGEST_ID:
         raise CaseError(f"{path}: label id {int(largest)} is too large: use ids below 2^53")
     return data.astype(smallest_unsigned(int(largest)), copy=False)
 
 
-def _in_the_grid_of(image: Volume, label: Volume) -> tuple[np.ndarray, float, list[str]]:
-    """Return the labels in the axis order of the image, the mm per unit, and the warnings."""
-    if image.path.resolve() == label.path.resolve():
+def _in_the_grid_of(
+    image: Volume, label: Volume, *, than: str = "image"
+) -> tuple[np.ndarray, float, list[str]]:
+    """Return the labels in the axis order of the image, the mm per unit, and the warnings.
+
+    than: what messages call the first of the two.
+    """
+    if than == "image" and image.path.resolve() == label.path.resolve():
         raise CaseError(f"{image.path}: is given as image and as label map")
     ids = label.data
     warnings = [*image.warnings, *label.warnings]
@@ -365,13 +391,13 @@ def _in_the_grid_of(image: Volume, label: Volume) -> tuple[np.ndarray, float, li
         ids = apply_orientation(ids, orientation)
     if ids.shape != image.grid_shape:
         raise CaseError(
-            f"{label.path}: its shape {label.grid_shape} is not the image's,"
+            f"{label.path}: its shape {label.grid_shape} is not the {than}'s,"
             f" {image.grid_shape} (x, y, z)"
         )
     if not same_grid(affine, image.affine, ids.shape, spacing=image.spacing):
         away = farthest_corner(affine, image.affine, ids.shape) * unit
         raise CaseError(
-            f"{label.path}: its affine puts a corner {away:.4g} mm from where the image's puts it;"
+            f"{label.path}: its affine puts a corner {away:.4g} mm from where the {than}'s puts it;"
             f" {GRID_TOLERANCE_VOXELS} of a voxel is tolerated"
             + (" (only one of the two has a form code)" * (image.is_placed != label.is_placed))
         )

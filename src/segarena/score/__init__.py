@@ -6,7 +6,7 @@ Imports are inside it, so that importing the package costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,58 +20,86 @@ DEFAULT_METRICS = ({"name": "DSC"}, {"name": "NSD", "tolerance_mm": 2})
 def score(
     truth: np.ndarray | str | Path,
     answer: np.ndarray | str | Path,
-    spacing_mm: tuple[float, float, float] | None = None,
+    spacing_mm: Sequence[float] | None = None,
     metrics: Iterable[Mapping[str, Any]] = DEFAULT_METRICS,
+    *,
+    labels: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """Measure a label map against another: a row per label and metric.
+    """Measure a label map against another: one row per label and metric.
 
-    truth, answer: two arrays (D, H, W) with `spacing_mm` (z, y, x), or the paths of two NIfTI
-    files, whose header says the spacing. metrics: as in a protocol (docs/metrics.md).
-    Columns: label, metric, value, unit. Raises CaseError where the maps do not fit each other,
-    ConfigError where a metric is not in the catalogue.
+    truth, answer: two arrays (D, H, W) with `spacing_mm` (z, y, x), or (H, W) with (y, x); or the
+    paths of two NIfTI files, two pictures, or two .npz (`gts` and `segs`), whose spacing is used
+    unless `spacing_mm` is given. metrics: as in a protocol (docs/metrics.md). labels: those to
+    measure; those of the truth unless given. Columns: label, metric, value, unit. What looks wrong
+    but can be measured is a Python warning. Raises CaseError where the maps do not fit each other
+    or the truth has no label, ConfigError where a metric is not in the catalogue.
     """
+    import warnings
+
+    table, notes = measured(truth, answer, spacing_mm, metrics, labels)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return table
+
+
+def measured(
+    truth: np.ndarray | str | Path,
+    answer: np.ndarray | str | Path,
+    spacing_mm: Sequence[float] | None,
+    metrics: Iterable[Mapping[str, Any]],
+    labels: Sequence[int] | None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return what `score` returns, and its warnings."""
     import pandas as pd
 
     from segarena.errors import CaseError
     from segarena.score import metrics as catalogue
+    from segarena.score.read import check_labels, read_files, spacing_for
 
     metrics = list(metrics)
+    catalogue.check(metrics)
+    notes: list[str] = []
+    names = ("truth", "answer")
     if isinstance(truth, str | Path) and isinstance(answer, str | Path):
-        truth, answer, header_mm = _read_both(Path(truth), Path(answer))
-        spacing_mm = spacing_mm or header_mm
+        names = (str(truth), str(answer))
+        truth, answer, file_mm, notes = read_files(
+            Path(truth), Path(answer), may_be_empty=labels is not None
+        )
+        spacing_mm = file_mm if spacing_mm is None else spacing_mm
     elif isinstance(truth, str | Path) or isinstance(answer, str | Path):
         raise CaseError("score: give two arrays or two paths, not one of each")
+    else:
+        spacing_mm = spacing_for(truth, spacing_mm)
+    truth, answer = check_labels(truth, names[0]), check_labels(answer, names[1])
     if spacing_mm is None:
-        raise CaseError("score: arrays need spacing_mm, in mm and in the order (z, y, x)")
-    scores = catalogue.score(truth, answer, spacing_mm, metrics)
+        raise CaseError("score: no spacing: give spacing_mm, in mm and in the order (z, y, x)")
+    spacing_mm = catalogue.spacing_of(spacing_mm)
+    found = catalogue.score(truth, answer, spacing_mm, metrics, labels=labels)
+    if not found and metrics:
+        raise CaseError("truth is empty: it has no label to measure; name the labels with `labels`")
+    notes += _notes(truth, answer, metrics, labels)
     units = {catalogue.column(m): catalogue.METRICS[m["name"]].unit for m in metrics}
-    table = pd.DataFrame(scores, columns=["label", "metric", "value"])
-    return table.assign(unit=table["metric"].map(units))
+    table = pd.DataFrame(found, columns=["label", "metric", "value"])
+    return table.assign(unit=table["metric"].map(units)), notes
 
 
-def _read_both(
-    truth: Path, answer: Path
-) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
-    """Return two NIfTI label maps as (z, y, x) and their spacing."""
-    import nibabel
-    import numpy as np
+def _notes(
+    truth: np.ndarray,
+    answer: np.ndarray,
+    metrics: list[Mapping[str, Any]],
+    labels: Sequence[int] | None,
+) -> list[str]:
+    """Return a line per label that is not measured: in the answer alone, or named by a metric."""
+    from segarena.masks import voxels_by_label
+    from segarena.score.metrics import labels_named
 
-    from segarena.errors import CaseError
-
-    maps, affines = [], []
-    for path in (truth, answer):
-        try:
-            image: Any = nibabel.load(path)
-            voxels = np.asanyarray(image.dataobj)
-        except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-            raise CaseError(f"{path}: not a readable NIfTI file ({error})") from error
-        voxels = np.squeeze(voxels, axis=tuple(range(3, voxels.ndim)))
-        whole = voxels.astype(np.int64)
-        if not np.array_equal(whole, voxels):
-            raise CaseError(f"{path}: not a label map, it holds values that are not whole numbers")
-        maps.append(np.transpose(np.atleast_3d(whole)))
-        affines.append(image.affine)
-    if maps[0].shape != maps[1].shape or not np.allclose(affines[0], affines[1], atol=1e-3):
-        raise CaseError(f"{answer}: not in the space of {truth}; resample it to that grid first")
-    x, y, z = (float(s) for s in nibabel.affines.voxel_sizes(affines[0]))
-    return maps[0], maps[1], (z, y, x)
+    known = set(labels or ()) | set(voxels_by_label(truth))
+    invented = {n: v for n, v in voxels_by_label(answer).items() if n not in known}
+    return [
+        f"answer: label {label} has {voxels} voxels, but is no label of the truth: not measured"
+        for label, voxels in invented.items()
+    ] + [
+        f"{key}: label {label} is no label of the truth: its value is not used"
+        for label, key in labels_named(metrics).items()
+        if label not in known
+    ]

@@ -1,17 +1,22 @@
 """`segarena score`: measure one label map against another, without a workflow."""
 
 import argparse
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
-from segarena.score import DEFAULT_METRICS, score
+from segarena.errors import ConfigError
+from segarena.score import DEFAULT_METRICS, measured
 
 
 def add_parser(subparsers: Any) -> None:
     """Add `score` to the sub-commands of `segarena`."""
     parser = subparsers.add_parser(
         "score",
-        description="Measure a NIfTI label map against another, label by label (docs/metrics.md).",
+        help="measure a label map against the truth",
+        description="Measure a label map against another, label by label (docs/metrics.md): two "
+        "NIfTI files, two pictures, or a truth and an answer as .npz (gts and segs).",
     )
     parser.add_argument("truth", type=Path, metavar="TRUTH")
     parser.add_argument("answer", type=Path, metavar="ANSWER")
@@ -21,6 +26,20 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME[,KEY=VALUE...]",
         help="a metric of the catalogue with its parameters; may be given several times",
     )
+    parser.add_argument(
+        "--spacing",
+        nargs=3,
+        type=float,
+        metavar=("Z", "Y", "X"),
+        help="the spacing in mm, for files that have none; else in place of theirs",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        type=int,
+        metavar="ID",
+        help="a label to measure, in the truth or not; may be given several times",
+    )
     parser.add_argument("--csv", action="store_true", help="print CSV with all digits")
     parser.set_defaults(run=run)
 
@@ -28,14 +47,22 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run `segarena score` and return its exit code; raises CaseError or ConfigError."""
     metrics = [_metric(text) for text in arguments.metric or ()] or DEFAULT_METRICS
-    table = score(arguments.truth, arguments.answer, metrics=metrics)
+    table, notes = measured(
+        arguments.truth, arguments.answer, arguments.spacing, metrics, arguments.label
+    )
+    for note in notes:
+        print(f"segarena: warning: {note}", file=sys.stderr)
     print(table.to_csv(index=False) if arguments.csv else table.to_string(index=False))
     return 0
 
 
 def _metric(text: str) -> dict[str, Any]:
+    """Return a metric from `NAME,KEY=VALUE,...`; a value is YAML, and commas in braces are its."""
     import yaml
 
-    name, *parameters = text.split(",")
+    name, *parameters = re.split(r",(?![^{}]*\})", text)
     given = dict(parameter.partition("=")[::2] for parameter in parameters)
-    return {"name": name, **{key: yaml.safe_load(value) for key, value in given.items()}}
+    try:
+        return {"name": name} | {key.strip(): yaml.safe_load(v) for key, v in given.items()}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--metric {text}: a value cannot be read; write KEY=VALUE") from error

@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 
 from segarena import masks
+from segarena.errors import CaseError
 
 Spacing = tuple[float, float, float]
+
+LARGEST = 2**16 - 1
+"""The largest label that the kernels take."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,16 @@ def pairs(
     spacing_mm: Spacing,
     labels: Sequence[int] | None = None,
 ) -> Iterator[Pair]:
-    """Yield a pair for each label, those of the truth (sorted) unless others are given."""
+    """Yield a pair for each label, those of the truth (sorted) unless others are given.
+
+    Raises CaseError where the maps cannot be compared or a label is none from 1 to 65535.
+    """
     maps = masks.comparable(truth, answer)
+    if labels is not None and len(labels):
+        if not all(label == int(label) and 1 <= label <= LARGEST for label in labels):
+            raise CaseError(f"labels {list(labels)}: each is a whole number from 1 to {LARGEST}")
+        if max(labels) > np.iinfo(maps[0].dtype).max:
+            maps = maps[0].astype(np.uint16), maps[1].astype(np.uint16)
     counted = masks.tally(*maps, labels)
     for row, label in enumerate(counted.labels):
         yield Pair(
