@@ -216,7 +216,7 @@ def read_image(path: str | Path, *, spacing_order: str = "zyx") -> Image:
     """
     with _opened(path) as archive:
         imgs = _read_array(archive, "imgs", path)
-    spacing_mm = _ordered(_read_spacing(path), spacing_order)
+    spacing_mm = _ordered(read_spacing(path), spacing_order)
     return Image(imgs, spacing_mm, read_boxes(path), spacing_order)
 
 
@@ -248,7 +248,7 @@ def write_truth(path: str | Path, truth: Truth) -> None:
     write_npz(path, arrays)
 
 
-def _read_spacing(path: str | Path) -> Spacing:
+def read_spacing(path: str | Path) -> Spacing:
     """Return the spacing of an image file in mm, in the file's order."""
     with _opened(path) as archive:
         spacing = _read_array(archive, "spacing", path).astype(np.float64).ravel()

@@ -150,11 +150,11 @@ def test_an_empty_truth_is_an_error_and_an_empty_answer_is_not(saved):
 
 
 def test_npz_files_of_a_case_and_its_answer(tmp_path):
-    """`gts` and `segs` with the spacing of the truth file, by its key or its affine."""
+    """`gts` and `segs` with the spacing of the truth file, prepared or ready-made."""
     truth, answer = (labels.T for labels in cubes())
     write_answer(tmp_path / "answer.npz", answer)
     write_npz(tmp_path / "ready.npz", {"gts": truth, "spacing": np.array([1.0, 1.0, 3.0])})
-    write_truth(tmp_path / "ours.npz", Truth(truth, {1: 7}, np.diag([3.0, 1, 1, 1])))
+    write_truth(tmp_path / "ours.npz", Truth(truth, {1: 7}, spacing_mm=(1.0, 1.0, 3.0)))
     write_npz(tmp_path / "bare.npz", {"gts": truth})
     for name in ("ready", "ours"):
         table = score(tmp_path / f"{name}.npz", tmp_path / "answer.npz", metrics=HD)

@@ -40,14 +40,11 @@ def read_files(truth: Path, answer: Path, *, may_be_empty: bool = False) -> Maps
 
 
 def _spacing(path: Path, truth: Truth) -> Spacing | None:
-    """Return the spacing of a truth file: its own, or by its affine unless that is a volume's."""
+    """Return the spacing of a truth file: a prepared case's, or a ready-made one's (z, y, x)."""
+    if truth.spacing_mm is not None:
+        return truth.spacing_mm
     with zipfile.ZipFile(path) as members:
-        if "spacing.npy" in members.namelist():
-            return read_spacing(path)
-    if truth.affine is None or truth.place is not None:
-        return None
-    x, y, z = np.linalg.norm(truth.affine[:3, :3], axis=0).tolist()
-    return z, y, x
+        return read_spacing(path) if "spacing.npy" in members.namelist() else None
 
 
 def check_labels(labels: Any, name: str) -> np.ndarray:
