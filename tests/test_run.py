@@ -3,17 +3,15 @@
 import inspect
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from segarena.errors import CaseError, ConfigError, told
-from segarena.run import errors_since, handle_beside, lock
+from segarena.run import errors_since, lock
 
 HOLD = "import sys, time; from segarena.run import lock; from pathlib import Path; "
 HOLD += "lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
@@ -34,28 +32,6 @@ def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path: Pa
     holder.wait()
     lock(path)
     holder.stdout.close()
-
-
-def test_a_signal_whose_handler_needs_a_lock_of_ours_stops_nobody(monkeypatch: pytest.MonkeyPatch):
-    """As Snakemake's handler of SIGTERM does: it waits until the main thread gives the lock."""
-    held, handled = threading.Lock(), threading.Event()
-
-    def handler(*_: object) -> None:
-        with held:
-            handled.set()
-
-    monkeypatch.setattr(signal, "signal", signal.signal)  # put back at the end
-    before = signal.getsignal(signal.SIGTERM)
-    handle_beside(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, handler)
-    try:
-        with held:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.1)
-            assert not handled.is_set()
-        assert handled.wait(timeout=10)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def test_what_is_spared_while_planning_is_still_asked_and_still_needless():

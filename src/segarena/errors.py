@@ -8,6 +8,7 @@ a result (see `segarena.predict.session`), so no class here stands for one.
 import atexit
 import contextlib
 import gc
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -44,14 +45,21 @@ class EngineError(SegArenaError):
     exit_code = 5
 
 
+def _leave(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # nothing may come between now and the end
+    sys.exit(128 + number)
+
+
 @contextlib.contextmanager
 def told(log: str | Path) -> Iterator[None]:
     """Run a rule's work: its errors go to `log` and to stderr, ours as one line without a trace.
 
     The process ends after it, so nothing is searched for garbage then: that takes a quarter of a
-    second where compiled kernels are loaded.
+    second where compiled kernels are loaded. SIGTERM, by which a run is stopped
+    (`segarena.run.stop_in_one_line`), ends it without a trace, once its container is removed.
     """
     atexit.register(gc.freeze)
+    signal.signal(signal.SIGTERM, _leave)
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("", encoding="utf-8")

@@ -9,16 +9,20 @@ import atexit
 import contextlib
 import fcntl
 import gc
+import logging
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
+
+import psutil
 
 from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
@@ -26,6 +30,9 @@ from segarena.predict import gpu
 from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
+_SCRIPTS = ".snakemake/scripts/"
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE_SECONDS = 60
 
 _held: list[IO[str]] = []
 _started = time.time()
@@ -70,6 +77,17 @@ def plan_quickly() -> None:
     Job.is_pipe_or_service_input = lambda job, path: False
 
 
+def give_no_wrong_advice() -> None:
+    """Keep back what Snakemake advises where changed code or values rerun jobs.
+
+    With `--rerun-triggers mtime` or `--cleanup-metadata` the old results would stay: exactly those
+    that the change is about.
+    """
+    from snakemake.logging import logger
+
+    logger.addFilter(lambda record: "--rerun-triggers mtime" not in str(record.msg))
+
+
 def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = False) -> None:
     """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
 
@@ -97,20 +115,57 @@ def _check_name(folder: Path) -> None:
         raise ConfigError(f"{folder!r}: the path is not valid UTF-8; rename the folder") from error
 
 
-def handle_beside(number: signal.Signals) -> None:
-    """Let every handler that is set for a signal from now on run in a thread of its own.
+def stop_in_one_line(*, tell: bool) -> None:
+    """Let Ctrl-C and SIGTERM end the run at once: no traces, no containers left, one last line.
 
-    Snakemake's handler of SIGTERM, which it sets after the rules are read, takes a lock; where the
-    main thread holds it just then, and the handler runs in the main thread, both wait for ever.
+    Snakemake would wait for all jobs at work, whole sessions, and the terminal's Ctrl-C, which goes
+    to every process, would end each with a trace of its own. Here jobs do not hear it; the head
+    process ends them, whichever signal it was sent. tell: whether this is the run itself, not one
+    of its jobs on a cluster.
     """
+    from snakemake.shell import shell
+
+    shell.prefix("trap '' INT; ")
     set_handler = signal.signal
+    stop = partial(_stop, set_handler=set_handler, tell=tell)
+    for number in _STOPS:
+        set_handler(number, stop)
 
-    def beside(of: int, handler: Any) -> Any:
-        if of != number or not callable(handler):
-            return set_handler(of, handler)
-        return set_handler(of, lambda *about: Thread(target=handler, args=about).start())
+    def keep(number: int, handler: Any) -> Any:
+        # Snakemake's own handler of SIGTERM lets all jobs at work go on.
+        return stop if number == signal.SIGTERM else set_handler(number, handler)
 
-    signal.signal = beside  # type: ignore[assignment]
+    signal.signal = keep  # type: ignore[assignment]
+
+
+def _stop(*_: object, set_handler: Callable[..., Any], tell: bool) -> None:
+    from snakemake.logging import logger
+
+    for number in _STOPS:
+        set_handler(number, signal.SIG_IGN)  # a second Ctrl-C must not stop what cleans up
+    logger.setLevel(logging.CRITICAL + 1)  # that every job failed is no news now
+    scripts: set[psutil.Process] = set()
+    atexit.register(_stopped, scripts, tell=tell)
+    Thread(target=_end_jobs, args=[scripts], daemon=True).start()
+    sys.exit(1)  # what Snakemake's scheduler takes for a Ctrl-C
+
+
+def _end_jobs(scripts: set[psutil.Process]) -> None:
+    """End the scripts of all jobs, those that are just being started as well."""
+    while True:
+        # Parents come first: a shell would tell how its script ended.
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if process not in scripts and _SCRIPTS in " ".join(process.cmdline()):
+                    scripts.add(process)
+                    process.terminate()
+        time.sleep(0.1)
+
+
+def _stopped(scripts: set[psutil.Process], *, tell: bool) -> None:
+    psutil.wait_procs(list(scripts), timeout=_PATIENCE_SECONDS)
+    if tell:
+        print("segarena: stopped; run the same command to continue", file=sys.stderr)
 
 
 def clear_left_overs(run_folder: Path) -> None:

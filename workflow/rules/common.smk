@@ -5,7 +5,6 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 """
 
 import os
-import signal
 import sys
 from functools import cache, partial
 
@@ -27,7 +26,8 @@ if not workflow.overwrite_configfiles:
 
 
 run.plan_quickly()
-run.handle_beside(signal.SIGTERM)
+run.give_no_wrong_advice()
+run.stop_in_one_line(tell=workflow.is_main_process)
 run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
