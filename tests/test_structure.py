@@ -11,7 +11,18 @@ STAGES = ("prepare", "prompt", "predict", "score", "rank", "report", "archive")
 LEAVES = {"errors", "files", "case", "protocol", "masks", "provenance", "plain_pickle", "untrusted"}
 LEAVES |= {"sheets"}
 # What stands in front of the stages: the config, the run as a whole, and the command line.
-FRONT = {"__init__", "config", "submissions", "run", "cli", "check", "status", "slurm"}
+FRONT = {
+    "__init__",
+    "config",
+    "submissions",
+    "run",
+    "cli",
+    "check",
+    "status",
+    "plan",
+    "clean",
+    "slurm",
+}
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

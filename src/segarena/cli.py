@@ -12,6 +12,7 @@ from segarena.errors import SegArenaError
 COMMANDS = {
     "check": ("segarena.check", "try a submission before it is submitted"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
+    "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
     "score": ("segarena.score.command", "measure a label map against the truth"),
     "rank": ("segarena.rank.command", "rank a table of scores"),
     "verify": ("segarena.archive.command", "check an archive"),

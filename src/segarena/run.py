@@ -30,6 +30,7 @@ from segarena.predict import gpu
 from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
+LOCK = Path(".snakemake/segarena.lock")
 _SCRIPTS = ".snakemake/scripts/"
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE_SECONDS = 60
@@ -101,7 +102,7 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
             with _named(f"protocol {protocol['name']}"):
                 check_protocol(protocol)
         _check_name(Path.cwd())
-        lock(Path(".snakemake/segarena.lock"))
+        lock(LOCK)
         gpu.check(gpus, cluster=cluster)
         slurm.end_left_overs(Path.cwd(), cluster=cluster)
     clear_left_overs(Path.cwd())
@@ -153,12 +154,20 @@ def _stop(*_: object, set_handler: Callable[..., Any], tell: bool) -> None:
 def _end_jobs(scripts: set[psutil.Process]) -> None:
     """End the scripts of all jobs, those that are just being started as well."""
     while True:
-        # Parents come first: a shell would tell how its script ended.
-        for process in psutil.Process().children(recursive=True):
+        for job in psutil.Process().children():
             with contextlib.suppress(psutil.Error):
-                if process not in scripts and _SCRIPTS in " ".join(process.cmdline()):
-                    scripts.add(process)
-                    process.terminate()
+                words = job.cmdline()
+                if job in scripts or _SCRIPTS not in " ".join(words):
+                    continue
+                if "-c" in words:  # a shell: it must neither start its script now nor tell its end
+                    job.suspend()
+                    scripts.update(job.children())
+                    for script in job.children():
+                        script.terminate()
+                    job.kill()
+                else:
+                    job.terminate()
+                scripts.add(job)
         time.sleep(0.1)
 
 

@@ -172,3 +172,46 @@ def test_it_is_a_valid_workflow_run_crate(archive: Path, tmp_path: Path):
     result = validate(settings)
     assert [issue.message for issue in result.get_issues()] == []
     assert result.passed()
+
+
+def test_only_the_facts_of_the_run_are_archived(archived_run: Arena, tmp_path: Path):
+    """No withdrawn team, no case of before, no sheet with the truth, no compiled code."""
+    run = archived_run.copy(tmp_path)
+    run.config = archived_run.config  # a copy's config names other paths
+    before = bundled(run, tmp_path / "before" / "tiny.sha256")
+    for name in ("answers/late/one.png", "answers/ada/old.png", "sheets/one.png", "cases/old.webp"):
+        path = run.path("report", "short", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in ("__pycache__/masks.py39.nbi", "__pycache__/masks.1.nbc", ".idea/x.py", "a.pyc"):
+        path = run.project / "src" / "segarena" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    after = bundled(run, tmp_path / "after" / "tiny.sha256")
+    assert names(after) == names(before)
+    assert after.read_bytes() == before.read_bytes()
+
+
+def test_the_archive_of_truth_has_the_cases_of_the_config(archived_run: Arena, tmp_path: Path):
+    """Pictures of a case that was taken out stay out."""
+    run = archived_run.copy(tmp_path)
+    run.config = archived_run.config
+    run.path("report", "short", "cases", "old.truth.png").touch()
+    made = bundled(run, tmp_path / "new" / "tiny.sha256", truth=True)
+    assert not [n for n in names(made.with_name(f"{made.stem}-truth.zip")) if "old" in n]
+
+
+def test_a_second_archive_of_a_day_overwrites_no_other(archived_run: Arena, tmp_path: Path):
+    """Another content has another name; the same content, the same one."""
+    receipt = tmp_path / "tiny.sha256"
+    first = bundled(archived_run, receipt, answers="final")
+    content = first.read_bytes()
+    second = bundled(archived_run, receipt, answers="none")
+    assert second.name == f"{first.stem}-2.zip"
+    assert first.read_bytes() == content
+    assert receipt.read_text().endswith(f"  {second.name}\n")
+    assert bundled(archived_run, receipt, answers="final") == first
+    assert bundled(archived_run, receipt, answers="none") == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [first.name, second.name, receipt.name]
+    )

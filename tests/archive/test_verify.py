@@ -237,3 +237,24 @@ def test_findings_count_what_was_checked():
     found.checks("digits", [], count=2)
     found.checks("digits", ["one is wrong"])
     assert (found.checked, found.wrong) == ({"digits": 3}, ["one is wrong"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "results/report/short/answers/late/one.png",
+        "results/report/short/answers/ada/old.png",
+        "results/report/short/cases/one.webp",
+        "results/report/short/sheets/one.png",
+        "results/report/noc/index.html",
+        "results/rank/noc/leaderboard.csv",
+        "results/archive/other.zip",
+        "src/segarena/__pycache__/masks.nbi",
+        "config/protocols/noc.yaml",
+        "readme.exe",
+    ],
+)
+def test_a_file_that_follows_from_nothing_is_found(tampered, name: str):
+    """A withdrawn team, a dropped protocol, a cache: named, though its digest is right."""
+    found = verify(tampered(lambda files: files.update({name: b"x"})))
+    assert f"{name}: has no place in the archive" in found.wrong

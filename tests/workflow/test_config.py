@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 from arena import Arena
 
+from segarena.status import report
+
 
 def _snakemake(arena: Arena, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Plan a run in the working directory, without --configfile."""
@@ -60,12 +62,19 @@ def test_a_config_on_the_command_line_alone_is_enough(empty_arena: Arena):
     assert done.returncode == 0, done.stdout
 
 
-def test_an_upload_on_its_way_is_told_at_start_and_end(empty_arena: Arena):
-    """The run goes on without it; its line stands at the beginning and at the end."""
+def test_warnings_are_told_at_the_end_and_in_status(empty_arena: Arena):
+    """An upload on its way (at the start as well), and one program under two names."""
     empty_arena.add_case("one")
-    empty_arena.add_submission("ada")
-    (empty_arena.folder_of("submissions") / "bob.tar.gz.part").touch()
-    printed = empty_arena.run()
-    note = "segarena: warning: submissions/bob.tar.gz.part: an upload that is not finished"
-    begin, end = printed.index(note), printed.rindex(note)
-    assert begin < printed.index("All results are there") < end
+    for name in ("ada", "bob"):
+        empty_arena.add_submission(name)
+    (empty_arena.folder_of("submissions") / "eve.tar.gz.part").touch()
+    printed = empty_arena.run("results/score/short/ada/one.csv", "results/predict/bob/image.json")
+    upload = "submissions/eve.tar.gz.part: an upload that is not finished; it is not played"
+    twins = "ada, bob are the same image under 2 names"
+    end = printed.index("steps (100%) done")
+    assert printed.index(f"segarena: warning: {upload}") < end
+    for warning in (upload, twins):
+        assert printed.index(f"segarena: warning: {warning}", end)
+    said = report(empty_arena.work, now=0)
+    assert f"warning: {upload}\nwarning: {twins}\n" in said
+    assert "short: 2 of 4 answers" in said

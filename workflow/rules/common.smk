@@ -7,12 +7,14 @@ Input: the config (workflow/schemas/config.schema.yaml). Output: ARENA, the chec
 import os
 import sys
 from functools import cache, partial
+from pathlib import Path
 
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 
 from segarena import run
 from segarena.config import DIGESTS, read
+from segarena.plan import same_images, write_plan
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.protocol import plays, prompt_values, shared, steps, wants_areas
@@ -384,10 +386,16 @@ def name_session(play):
     return name
 
 
+def all_notes():
+    """Return what the user should know at the end of a run."""
+    return [*ARENA.notes, *same_images(Path("results"), ARENA.submissions)]
+
+
 onstart:
     run.begin(
         ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
     )
+    write_plan(ARENA, workflow.configfiles, workflow.config_settings.config)
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)
@@ -397,9 +405,9 @@ onstart:
 
 
 onsuccess:
-    run.tell_notes(ARENA.notes)
+    run.tell_notes(all_notes())
 
 
 onerror:
-    run.tell_notes(ARENA.notes)
+    run.tell_notes(all_notes())
     run.tell_errors()

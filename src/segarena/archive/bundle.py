@@ -7,8 +7,10 @@ that show it.
 """
 
 import hashlib
+import itertools
 import json
 import platform
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -38,21 +40,7 @@ SOFTWARE = (
     "scipy",
     "snakemake",
 )
-PROJECT = (
-    "CITATION.cff",
-    "LICENSE",
-    "README.md",
-    "Snakefile",
-    "envs",
-    "profiles/default",
-    "pyproject.toml",
-    "requirements.lock",
-    "src/segarena",
-    "workflow",
-)
 STORED = {".npz", ".png", ".webp", ".parquet", ".gz"}
-SHOWS_TRUTH, SHOWS_ANSWERS = "cases", "answers"
-"""Folders of a report (results/report/PROTOCOL/) whose pictures draw the truth, or the answers."""
 
 
 def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) -> dict[str, Any]:
@@ -75,19 +63,19 @@ def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) ->
 def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -> Path:
     """Write NAME-DATE.zip beside `receipt` and its sha256 into it; return the archive's path.
 
-    project: the folder of the Snakefile. results: the folder of a finished run. values: see
-    `values_of`. Raises ConfigError where a file of the run is missing.
+    An archive that is there already is never overwritten by another: the second of a day is called
+    NAME-DATE-2.zip. project: the folder of the Snakefile. results: the folder of a finished run.
+    values: see `values_of`. Raises ConfigError where a file of the run is missing.
     """
     facts = _facts(results, values)
     members = _project(project) | _said(values) | _results(results, facts, values["protocols"])
     members |= _drawn(values)
     members[contents.FACTS] = _json(facts)
     stem = f"{values['name']}-{facts['ended'][:10]}"
-    archives = [receipt.with_name(f"{stem}.zip")]
-    _write_crate(archives[0], members, facts)
+    archives = [_write_zip(receipt.with_name(f"{stem}.zip"), _with_crate(members, facts))]
     if values["truth"]:
-        archives.append(receipt.with_name(f"{stem}-truth.zip"))
-        _write_zip(archives[1], _with_sums(_truth(results, values)))
+        truth = _with_sums(_truth(results, values))
+        archives.append(_write_zip(receipt.with_name(f"{stem}-truth.zip"), truth))
     with whole(receipt) as aside:
         aside.write_text("".join(f"{file_digest(path)}  {path.name}\n" for path in archives))
     return archives[0]
@@ -155,14 +143,14 @@ def _hardware(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _project(project: Path) -> Members:
     files: list[Path] = []
-    for part in PROJECT:
+    for part in contents.PROJECT:
         path = project / part
         files += contents.files_under(path) if path.is_dir() else [path]
     return {
         path.relative_to(project).as_posix(): path
         for path in files
         if path.is_file()
-        and path.suffix != ".pyc"
+        and contents.is_code(path.relative_to(project).as_posix())
         and project / "src/segarena/data" not in path.parents  # links to the rest
     }
 
@@ -187,27 +175,18 @@ def _results(results: Path, facts: contents.Facts, protocols: dict[str, Any]) ->
     names = contents.result_files(facts, protocols)
     for protocol in protocols:
         names += contents.table_files(protocol, results)
-        names += _report(results, protocol, facts["answers"])
+        names += contents.report_files(facts, protocol, results)
     members: Members = {name: results / name.removeprefix("results/") for name in names}
     _all_there([path for path in members.values() if isinstance(path, Path)])
     return members
 
 
-def _report(results: Path, protocol: str, answers: str) -> list[str]:
-    folder = results / "report" / protocol
-    hidden = {SHOWS_TRUTH} | ({SHOWS_ANSWERS} if answers == "none" else set())
-    return [
-        f"results/{path.relative_to(results).as_posix()}"
-        for path in contents.files_under(folder)
-        if path.relative_to(folder).parts[0] not in hidden
-    ]
-
-
 def _truth(results: Path, values: dict[str, Any]) -> Members:
     files = [results / "prepare" / f"{case}.truth.npz" for case in values["cases"]]
     for protocol in values["protocols"]:
-        folder = results / "report" / protocol / SHOWS_TRUTH
-        files += contents.files_under(folder)
+        for kind in contents.SHOWS_TRUTH:
+            pictures = contents.files_under(results / "report" / protocol / kind)
+            files += [path for path in pictures if path.name.partition(".")[0] in values["cases"]]
     return {f"results/{path.relative_to(results).as_posix()}": path for path in files}
 
 
@@ -220,12 +199,12 @@ def _all_there(paths: list[Path]) -> None:
         )
 
 
-def _write_crate(path: Path, members: Members, facts: contents.Facts) -> None:
+def _with_crate(members: Members, facts: contents.Facts) -> Members:
     from segarena.archive.crate import describe  # rocrate takes a second to load
 
     digests = {name: _digest(member) for name, member in sorted(members.items())}
     described = _json_text(describe(facts, digests, _sizes(members)))
-    _write_zip(path, _with_sums(members | {contents.CRATE: described}, digests))
+    return _with_sums(members | {contents.CRATE: described}, digests)
 
 
 def _with_sums(members: Members, digests: dict[str, str] | None = None) -> Members:
@@ -234,9 +213,21 @@ def _with_sums(members: Members, digests: dict[str, str] | None = None) -> Membe
     return members | {contents.SUMS: "".join(lines).encode()}
 
 
-def _write_zip(path: Path, members: Members) -> None:
+def _write_zip(path: Path, members: Members) -> Path:
+    """Write an archive under the first free name of `path`, or that of the same one; return it."""
     folders = {f"{parent}/" for name in members for parent in Path(name).parents if parent.name}
-    with whole(path) as aside, zipfile.ZipFile(aside, "w") as archive:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".segarena-", dir=path.parent) as folder:
+        made = Path(folder, path.name)
+        _zip(made, members, folders)
+        free = _free(path, made)
+        with whole(free) as aside:
+            made.replace(aside)
+    return free
+
+
+def _zip(path: Path, members: Members, folders: set[str]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, member in sorted([*members.items(), *((folder, b"") for folder in folders)]):
             info = zipfile.ZipInfo(name)  # dated 1980
             info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
@@ -244,6 +235,14 @@ def _write_zip(path: Path, members: Members) -> None:
             stored = name.endswith("/") or Path(name).suffix in STORED
             info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
             archive.writestr(info, _bytes(member), compresslevel=None if stored else 6)
+
+
+def _free(path: Path, made: Path) -> Path:
+    """Return the first of NAME.zip, NAME-2.zip, ... that is not there, or is the same file."""
+    digest = file_digest(made)
+    names = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    free = (p for p in itertools.chain([path], names) if not p.exists() or file_digest(p) == digest)
+    return next(free)
 
 
 def _bytes(member: Path | bytes) -> bytes:

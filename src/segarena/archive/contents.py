@@ -19,6 +19,23 @@ SUMS = "sha256sums.txt"
 CRATE = "ro-crate-metadata.json"
 CONFIG = "config/config.yaml"
 
+PROJECT = (
+    "CITATION.cff",
+    "LICENSE",
+    "README.md",
+    "Snakefile",
+    "envs",
+    "profiles/default",
+    "pyproject.toml",
+    "requirements.lock",
+    "src/segarena",
+    "workflow",
+)
+"""The project's own files and folders that an archive has."""
+
+SHOWS_TRUTH, SHOWS_ANSWERS = ("cases", "sheets"), "answers"
+"""Folders of a report (results/report/PROTOCOL/) whose pictures draw the truth, or the answers."""
+
 STEPS = {
     "prepare": "prepare.step",
     "image": "predict.image_step",
@@ -121,6 +138,59 @@ def table_files(protocol: str, results: Path) -> list[str]:
     """Return the files of a protocol's ranking, as they lie under `results`."""
     found = files_under(results / "rank" / protocol)
     return [f"results/{path.relative_to(results).as_posix()}" for path in found]
+
+
+def report_files(facts: Facts, protocol: str, results: Path) -> list[str]:
+    """Return the files of a protocol's report that may be archived, as they are under `results`.
+
+    Those that draw the ground truth may not; answers are those of the archive's own submissions
+    and cases, whatever else is still there, and none where no answers are archived.
+    """
+    found = files_under(results / "report" / protocol)
+    names = [path.relative_to(results).as_posix() for path in found]
+    return [f"results/{name}" for name in names if _may_report(name, facts)]
+
+
+def _may_report(name: str, facts: Facts) -> bool:
+    """Return whether report/PROTOCOL/... follows from the facts and does not show the truth."""
+    _, protocol, kind, *rest = Path(name).parts
+    if kind in SHOWS_TRUTH:
+        return False
+    if kind != SHOWS_ANSWERS:
+        return True
+    drawn = len(rest) == 2 and rest[0] in players(facts, protocol)
+    return drawn and Path(rest[1]).stem in facts["cases"] and facts["answers"] != "none"
+
+
+def has_place(name: str, facts: Facts) -> bool:
+    """Return whether a file of an archive may be there, by its name and the facts.
+
+    Of the stages whose files have names of their own `result_files` and `drawn_files` tell more.
+    """
+    first, *rest = Path(name).parts
+    if first in {FACTS, SUMS, CRATE}:
+        return not rest
+    if first in {"config", "sheets", "scribbles"}:
+        known = {CONFIG, *map(protocol_file, facts["protocols"])}
+        return name in known or (first != "config" and len(rest) == 1)
+    if first != "results":
+        return is_code(name)
+    stage, *rest = rest
+    if stage == "report":
+        return (
+            len(rest) > 1
+            and rest[0] in facts["protocols"]
+            and _may_report(name.removeprefix("results/"), facts)
+        )
+    return stage != "rank" or (len(rest) > 1 and rest[0] in facts["protocols"])
+
+
+def is_code(name: str) -> bool:
+    """Return whether a file is part of the project as it is archived: no caches, no left-overs."""
+    path = Path(name)
+    listed = any(name == part or name.startswith(f"{part}/") for part in PROJECT)
+    made = path.suffix in {".pyc", ".nbi", ".nbc"} or "__pycache__" in path.parts
+    return listed and not made and not any(part.startswith(".") for part in path.parts)
 
 
 def files_under(folder: Path) -> list[Path]:

@@ -141,7 +141,12 @@ def _check_files(archived: Archived, found: Findings) -> None:
         for path in folder.rglob("*")
         if path.is_file()
     }
-    extra = [f"{name}: has no place in the archive" for name in sorted(there - set(expected))]
+    all_files = (path for path in archived.folder.rglob("*") if path.is_file())
+    names = (path.relative_to(archived.folder).as_posix() for path in all_files)
+    other = {name for name in names if not contents.has_place(name, archived.facts)}
+    extra = [
+        f"{name}: has no place in the archive" for name in sorted((there - set(expected)) | other)
+    ]
     secret = [p for p in archived.folder.rglob("*.truth.*") if p.is_file()]
     extra += [f"{path.name}: the truth does not lie in the archive" for path in secret]
     found.checks("files", missing + extra, count=len(expected))
