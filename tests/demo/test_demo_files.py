@@ -89,6 +89,11 @@ def lock_text():
     return (ROOT / "requirements.lock").read_text()
 
 
+def test_what_snakemakes_own_report_needs_is_pinned():
+    """docs/report.md names `snakemake --report`, which imports Pygments and does not ask for it."""
+    assert "\npygments==" in lock_text()
+
+
 def test_both_lock_files_agree():
     """What both lock files hold, they hold in the same version."""
     pin = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .*?)?(?: \\)?$", re.MULTILINE)
