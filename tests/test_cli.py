@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segarena import status
 from segarena.cli import COMMANDS, main
 
 _HELP = """
@@ -36,3 +37,16 @@ def test_a_command_that_is_none_is_answered_with_those_that_are(
     assert ended.value.code == 2
     printed = capsys.readouterr().err
     assert all(name in printed for name in COMMANDS)
+
+
+def test_a_command_that_is_stopped_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Ctrl-C is no crash: one line, exit code 130, no trace."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "status", interrupted)
+    assert main(["status"]) == 130
+    assert capsys.readouterr().err == "segarena: stopped\n"

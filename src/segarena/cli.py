@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     try:
         return given.run(given)
+    except KeyboardInterrupt:
+        print("segarena: stopped", file=sys.stderr)
+        return 130
     except SegArenaError as error:
         print(f"segarena: {error}", file=sys.stderr)
         return error.exit_code

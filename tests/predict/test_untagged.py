@@ -20,7 +20,6 @@ from segarena.predict.runners import podman
 from segarena.predict.runners.docker import DockerRunner
 from segarena.predict.runners.untagged import untagged
 
-
 ONE = b'[{"Config": "c.json", "Layers": []}]'
 
 

@@ -182,7 +182,9 @@ def has_place(name: str, facts: Facts) -> bool:
             and rest[0] in facts["protocols"]
             and _may_report(name.removeprefix("results/"), facts)
         )
-    return stage != "rank" or (len(rest) > 1 and rest[0] in facts["protocols"])
+    if stage == "rank":
+        return len(rest) > 1 and rest[0] in facts["protocols"]
+    return stage in {"prepare", "prompt", "predict", "score"}
 
 
 def is_code(name: str) -> bool:

@@ -56,9 +56,24 @@ def play(out: Path, *, cores: int) -> None:
     command: list[Any] = [sys.executable, "-m", "snakemake", "--snakefile", DATA / "Snakefile"]
     command += ["--directory", out, "--configfile", out / "config.yaml", "--cores", cores]
     command += ["--rerun-incomplete", "--quiet", "all"]
-    ended = subprocess.run([str(part) for part in command], check=False)
-    if ended.returncode:
+    print(f"running in {out}; `segarena status {out}` says how far it is", flush=True)
+    if _exit_code([str(part) for part in command]):
         raise EngineError(f"{out}: the run failed; see above, mend it, and start again")
+
+
+def _exit_code(command: list[str]) -> int:
+    """Run a command to its end; a Ctrl-C, which it hears as well, waits until it has cleaned up."""
+    stopped = False
+    with subprocess.Popen(command) as run:
+        while True:
+            try:
+                code = run.wait()
+                break
+            except KeyboardInterrupt:
+                stopped = True
+    if stopped:
+        raise KeyboardInterrupt
+    return code
 
 
 def differences(archive: Path, out: Path) -> tuple[Difference, list[str]]:
