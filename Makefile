@@ -1,16 +1,18 @@
 # Python >= 3.11 and make are all that these need; everything else goes into .venv, from the lock files.
-#   make demo    the bundled demo: three baselines on five cases, with its leaderboard
-#   make test    the whole test-suite
-#   make lint    format, style, types, workflow
-#   make bench   the measurements in benchmarks/
-#   make lock    resolve the lock files anew (needs uv)
+#   make demo       the bundled demo: three baselines on five cases, with its leaderboard
+#   make test-fast  the tests that need no engine, no Snakemake run, no cluster and no browser
+#   make test       the whole test-suite
+#   make lint       format, style, types, workflow
+#   make coverage   which lines and branches of src the fast tests run
+#   make bench      the measurements in benchmarks/
+#   make lock       resolve the lock files again (needs uv)
 
 candidates = python3 python3.14 python3.13 python3.12 python3.11
 usable = 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
 python = $(firstword $(foreach p,$(candidates),$(shell $(p) -c $(usable) 2>/dev/null && echo $(p))))
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint ruff mypy snakefmt snakemake-lint bench lock
+.PHONY: demo test-fast test test-bare test-outside coverage lint ruff mypy snakefmt snakemake-lint bench lock
 
 demo: .venv/installed
 	.venv/bin/snakemake --snakefile Snakefile --directory demo --configfile config/demo.yaml --cores 2 --quiet host reason
@@ -18,8 +20,28 @@ demo: .venv/installed
 	@.venv/bin/python -c "import pandas; board = pandas.read_csv('demo/results/rank/cvpr25/leaderboard.csv'); print(board.filter(regex='^(rank|submission|mean_rank)$$|_mean$$').drop(columns=list(board.filter(regex='_then_mean$$'))).to_string(index=False))"
 	@echo "All results: demo/results (leaderboard: demo/results/rank/cvpr25/leaderboard.csv)"
 
+# Two workers; what shares a finished run, a cluster or an engine stays with one (tests/conftest.py). The kernels are
+# compiled first, so that no two workers compile them at once.
+parallel = -n 2 --dist loadgroup --no-loadscope-reorder
+outside = engine or cluster or browser
+pytest = .venv/bin/python -m segarena.masks && .venv/bin/python -m pytest $(parallel)
+
+test-fast: .venv/installed-dev
+	$(pytest) -m "not (workflow or $(outside))"
+
 test: .venv/installed-dev
-	.venv/bin/python -m pytest
+	$(pytest)
+
+# The two halves of .ci/run: a machine without engines, then all that the first half skips.
+test-bare: export SEGARENA_TEST_ENGINES = none
+test-bare: .venv/installed-dev
+	$(pytest)
+
+test-outside: .venv/installed-dev
+	$(pytest) -m "$(outside)"
+
+coverage: .venv/installed-dev
+	$(pytest) -m "not (workflow or $(outside))" --cov --cov-report=term:skip-covered
 
 lint: ruff mypy snakefmt snakemake-lint
 

@@ -39,14 +39,17 @@ ENGINES = Path(__file__).parent / "engines"
 sys.path.insert(0, str(ENGINES))  # so that any test can import docker_archive
 
 
-# A test is marked with what it needs, by the fixtures it asks for and by its folder.
+# A test is marked with what it needs, by the fixtures it asks for.
 MARKERS = {
     "engine": {"docker_host", "runtime", "base_image", "submission_archive", "loaded"},
     "workflow": {"archived_run", "slurm"},
     "cluster": {"slurm"},
     "browser": {"chromium"},
 }
-WORKFLOW_FOLDER = Path(__file__).parent / "workflow"
+
+# The tests of these folders share a finished run, so one worker has them all; elsewhere a file's
+# tests stay together.
+SHARING = {Path(__file__).parent / name for name in ("archive", "report")}
 
 # What not every machine has.
 OUTSIDE = ("engine", "cluster", "browser")
@@ -82,14 +85,17 @@ def _without_programs(folder: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with what it needs."""
+    """Mark every test with what it needs and with its group, and put the longest groups first."""
     for item in items:
         assert isinstance(item, pytest.Function)
         for marker, fixtures in MARKERS.items():
             if not fixtures.isdisjoint(item.fixturenames):
                 item.add_marker(marker)
-        if WORKFLOW_FOLDER in item.path.parents:
+        if hasattr(item.module, "Arena"):  # every run of the workflow is one
             item.add_marker("workflow")
+        group = item.path.parent if item.path.parent in SHARING else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -274,8 +274,11 @@ def test_peak_memory_is_what_the_program_held(play: Any) -> None:
     assert 150_000_000 < played.record["peak_memory_bytes"] < 200_000_000
 
 
-def test_nothing_is_left_after_a_call(play: Any, tmp_path: Path) -> None:
+def test_nothing_is_left_after_a_call(
+    play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither a container nor a temporary folder stays, even where files resist."""
+    monkeypatch.chdir(tmp_path)  # which labels the container
     script = "mkdir -p outputs/a/b; date > outputs/a/b/c; chmod 000 outputs/a/b outputs/a"
     play(script)
     assert (

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from segarena.prompt.ritm import ritm, ritm_click, satisfied
+
+cv2 = pytest.importorskip("cv2")
 
 SCRIBBLES = Path(__file__).parents[1] / "data" / "scribbles"
 

@@ -6,7 +6,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +22,8 @@ from segarena.prompt.scribbles import (
     scribbles,
     unbroken,
 )
+
+cv2 = pytest.importorskip("cv2")
 
 SCRIBBLES = Path(__file__).parents[1] / "data" / "scribbles"
 KINDS = ("line", "centerline", "contour")

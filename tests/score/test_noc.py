@@ -2,12 +2,13 @@
 
 import math
 
-import cv2
 import numpy as np
 import pytest
 
 from segarena.prompt.ritm import ritm, satisfied
 from segarena.score.noc import failed, iou_at, large_enough, noc, noc_table
+
+cv2 = pytest.importorskip("cv2")
 
 FAST = [0.5, 0.82, 0.91]
 SLOW = [0.1, 0.2, 0.86, 0.7]

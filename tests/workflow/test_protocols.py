@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import zstandard
 from arena import PREDICT, PROTOCOL, Arena, new_arena
 
 from segarena.predict.accepts import refusal
+
+cv2 = pytest.importorskip("cv2")
 
 # Paints a disc at each click; from the third click on a label it sees the image as it is. Each call
 # leaves a line beside the submissions.
