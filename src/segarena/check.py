@@ -263,9 +263,9 @@ def _play(
     names = [name for k in numbers for name in (f"said{k}.json", f"{k}.npz", f"{k}.json")]
     outputs = [str(folder / name) for name in names]
     values = [prompt_values(protocol, k) for k in numbers]
-    for k in play(files, outputs, case=case, steps=values, values={"rules": protocol}):
+    for record in play(files, outputs, case=case, steps=values, values={"rules": protocol}):
+        k = record["interaction"]
         step = prompts[k - 1]
-        record = read_json(folder / f"{k}.json")
         log = (folder / f"{k}.log").read_text(encoding="utf-8")
         labels = len(read_json(folder / f"said{k}.json")["labels"])
         record |= {"prompt": step["prompt"], "labels": labels, "printed": log}

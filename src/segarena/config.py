@@ -72,6 +72,7 @@ class Config:
     jobs: str
     answers: str
     gpus: int
+    store: Path
     archive: dict[str, Any]
     npz_spacing: str = "zyx"
     notes: tuple[str, ...] = ()
@@ -116,6 +117,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         jobs=values["jobs"],
         answers=values["answers"],
         gpus=values["gpus"],
+        store=Path(values["store"]),
         archive=archive,
         npz_spacing=npz_spacing,
         notes=(*notes, *(note for sheet in sheets.values() for note in notes_on(sheet))),

@@ -31,6 +31,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     aside = Path(name)
     try:
         yield aside
+        _to_disk(aside)
         aside.chmod(0o666 & ~_umask())
         aside.replace(path)
     finally:
@@ -154,6 +155,12 @@ def _json_text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False) + "\n"
     lines = (f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the disk has a file's content, or a power loss could leave its name without it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -11,13 +11,20 @@ import ast
 import functools
 import hashlib
 import json
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segarena.files import remembered
+
 PACKAGE = Path(__file__).resolve().parent
+CONTENTS = Path(".snakemake/segarena/contents.json")
+_SILENT_SECONDS = 10
 
 Definition = tuple[Path, str]
 """A module's file and the name of a definition in it; an empty name is the whole module."""
@@ -52,6 +59,23 @@ def file_digest(path: str | Path) -> str:
     """Return the sha256 of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(path: str | Path) -> str:
+    """Return the sha256 of a file's content, read again only where the file is another."""
+    return remembered(path, CONTENTS, file_digest)
+
+
+def remember_contents(paths: Iterable[Path]) -> None:
+    """Read files whose content is not known yet, several at a time, and say so where it lasts."""
+    waiting = set(paths)
+    started = last = time.monotonic()
+    with ThreadPoolExecutor() as several:
+        for done, _ in enumerate(several.map(content_digest, waiting), start=1):
+            now = time.monotonic()
+            if now - started > _SILENT_SECONDS and now - last > _SILENT_SECONDS:
+                print(f"segarena: {done} of {len(waiting)} files read", file=sys.stderr)
+                last = now
 
 
 def json_digest(value: Any) -> str:

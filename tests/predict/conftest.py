@@ -15,6 +15,7 @@ from segarena.files import read_json, write_json
 from segarena.predict import runners
 from segarena.predict.runners.docker import DockerRunner
 from segarena.predict.session import answer
+from segarena.predict.store import Store
 from segarena.prompt.user import first_words, say_box
 
 SHAPE = (4, 6, 8)
@@ -61,6 +62,8 @@ class Table:
     rules: dict[str, Any]
     previous: np.ndarray | None = None
     used_seconds: float = 0.0
+    store: Store | None = None
+    with_gpu: bool = False
 
     def play(self, image: dict[str, Any], said: dict[str, Any] | None = None) -> Played:
         folder = self.folder
@@ -82,6 +85,8 @@ class Table:
             rules=self.rules,
             answer_npz=folder / "2.npz",
             record_json=folder / "2.json",
+            store=self.store,
+            with_gpu=self.with_gpu,
         )
         return Played(
             read_answer(folder / "2.npz"),

@@ -8,6 +8,11 @@ from segarena.archive.bundle import values_of
 from segarena.archive.contents import STEPS
 
 
+def archive_values(wildcards):
+    digests = {rule: code(step)(wildcards) for rule, step in STEPS.items()}
+    return values_of(config, ARENA, digests)
+
+
 rule archive:
     input:
         finished_run,
@@ -19,9 +24,7 @@ rule archive:
         "../../envs/segarena.yaml"
     params:
         project=workflow.basedir,
-        values=values_of(
-            config, ARENA, {rule: code(step) for rule, step in STEPS.items()}
-        ),
+        values=archive_values,
         code=code("archive.step"),
     message:
         "Archiving the run"

@@ -12,13 +12,19 @@ from pathlib import Path
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 
-from segarena import run
+from segarena import damage, run
 from segarena.config import DIGESTS, read
 from segarena.plan import same_images, write_plan
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
-from segarena.protocol import plays, prompt_values, shared, steps, wants_areas
-from segarena.provenance import code_digest
+from segarena.predict.store import ANSWER_CHECKS, INPUT_FORMAT, Store
+from segarena.protocol import plays, prompt_values, steps, wants_areas
+from segarena.provenance import (
+    code_digest,
+    content_digest,
+    json_digest,
+    remember_contents,
+)
 
 # --config changes keys of the file; with --configfile the file is another, and this one is not read.
 if not workflow.overwrite_configfiles:
@@ -33,8 +39,17 @@ run.stop_in_one_line(tell=workflow.is_main_process)
 run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
+    if workflow.is_main_process:
+        damage.tell_damaged(run.LOCK)
+        remember_contents(
+            path
+            for case in ARENA.cases.values()
+            for path in (case.image, case.label, case.scribbles)
+            if path
+        )
 if workflow.is_main_process:
     run.tell_notes(ARENA.notes)
+STORE = Store(ARENA.store)
 
 
 # On a cluster these run beside Snakemake: a second each, and hardly any work.
@@ -55,8 +70,16 @@ wildcard_constraints:
 
 @cache
 def code(step):
-    """Return the digest of a step's module, such as "prompt.step", and of the modules behind it."""
-    return code_digest(step)
+    """Return a param: the digest of a step, such as "prompt.step", and of the code behind it.
+
+    It is a function, so that a job that runs reckons its own alone.
+    """
+
+    @cache
+    def digest_of_code(wildcards):
+        return code_digest(step)
+
+    return digest_of_code
 
 
 def all_plays():
@@ -94,8 +117,18 @@ def protocol_of(wildcards):
 
 
 def prepare_input(wildcards):
+    """Return the files of a case; their content counts (`case_content`), not their time."""
     case = case_of(wildcards)
-    return {"image_file": case.image, "label_file": case.label}
+    return {
+        "image_file": ancient(str(case.image)),
+        "label_file": ancient(str(case.label)),
+    }
+
+
+def case_content(wildcards):
+    """Return the digests of the image and of the label map that a case is made from."""
+    case = case_of(wildcards)
+    return [content_digest(path) for path in (case.image, case.label)]
 
 
 def prepare_values(wildcards):
@@ -246,13 +279,46 @@ def prompt_steps(play):
 
 def predict_part(protocol):
     """Return all but the files that an answer depends on."""
-    keys = ("name", "version", "on_failure", "time", "limits")
-    rules_of_play = {key: protocol[key] for key in keys}
+    keys = ("name", "version", "on_failure", "time", "limits", "reuse")
+    rules_of_play = {key: protocol[key] for key in keys if key in protocol}
     return {
         "rules": rules_of_play,
         "gpu": ARENA.gpus > 0,
-        "code": code("predict.step"),
+        "checks": [INPUT_FORMAT, ANSWER_CHECKS],
     }
+
+
+def session_key(play, wildcards):
+    """Return what a session's answers follow from, as far as it is known before anything runs."""
+    protocol, _ = played(play)
+    unseen = ("protocol", "version", "name")
+    prompts = [without(step, unseen) for step in prompt_steps(play)]
+    predicts = predict_part(protocol)
+    predicts["rules"] = without(predicts["rules"], unseen)
+    alone = [os.getcwd(), play, wildcards.submission]
+    return json_digest(
+        [
+            [submission_digest(wildcards), ARENA.runtime, ARENA.base_image],
+            [wildcards.case, case_content(wildcards), prepare_values(wildcards)],
+            [prompts, drawn_content(play, wildcards), predicts],
+            [code("prepare.step")(wildcards), code("prompt.step")(wildcards)],
+            alone if protocol.get("reuse") == "never" else [],
+        ]
+    )
+
+
+def without(values, keys):
+    """Return a dict without some of its keys."""
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def is_answered(play, wildcards):
+    """Return whether the store has all answers of a session, so that it calls nothing."""
+    return STORE.has_session(session_key(play, wildcards))
+
+
+def session_gpu(play, wildcards):
+    return int(ARENA.gpus > 0 and not is_answered(play, wildcards))
 
 
 MACHINE_MB = machine_memory_bytes() >> 20
@@ -275,6 +341,8 @@ def call_memory(wildcards):
 
 
 def session_memory(play, wildcards):
+    if is_answered(play, wildcards):
+        return OURS_MB
     return memory_mb(played(play)[0], wildcards.submission)
 
 
@@ -283,7 +351,16 @@ def drawn_input(play, wildcards):
     protocol, _ = played(play)
     if all(step["prompt"] != "drawn" for step in protocol["user"]):
         return {}
-    return {"drawn": case_of(wildcards).scribbles}
+    return {"drawn": ancient(str(case_of(wildcards).scribbles))}
+
+
+def drawn_content(play, wildcards):
+    """Return the digest of that file, or none."""
+    return [content_digest(path) for path in drawn_input(play, wildcards).values()]
+
+
+def drawn_content_of(wildcards):
+    return drawn_content(wildcards.protocol, wildcards)
 
 
 def prompt_input(wildcards):
@@ -324,20 +401,6 @@ def previous_answer(wildcards):
     if before == 0:
         return []
     return rules.predict.output.answer.format(**{**wildcards, "k": before})
-
-
-def same_answers(play):
-    """Return the answers of a protocol's first play that a later one shares, as far as it does."""
-    protocol, repetition = played(play)
-    answer = rules.predict.output.answer.replace("{protocol}", protocol["name"])
-    numbers = range(1, shared(protocol) + 1) if repetition else []
-    return [answer.replace("{k}", str(k)) for k in numbers]
-
-
-def same_answer(wildcards):
-    same = same_answers(wildcards.protocol)
-    k = int(wildcards.k)
-    return same[k - 1].format(**wildcards) if k <= len(same) else []
 
 
 def predict_values(wildcards):
@@ -396,6 +459,7 @@ onstart:
         ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
     )
     write_plan(ARENA, workflow.configfiles, workflow.config_settings.config)
+    STORE.register(os.getcwd())
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)
@@ -405,9 +469,11 @@ onstart:
 
 
 onsuccess:
+    damage.note_sizes()
     run.tell_notes(all_notes())
 
 
 onerror:
+    damage.note_sizes()
     run.tell_notes(all_notes())
     run.tell_errors()

@@ -55,8 +55,6 @@ rule predict:
         image=rules.prepare.output.image,
         said=rules.prompt.output[0],
         previous=previous_answer,
-        same=same_answer,
-        gate=ancient(rules.cases.output[0]),
     output:
         answer="results/predict/{protocol}/{submission}/{case}/{k}.npz",
         record="results/predict/{protocol}/{submission}/{case}/{k}.json",
@@ -86,8 +84,6 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
             submission=rules.image.output[0],
             image=rules.prepare.output.image,
             truth=rules.prepare.output.truth,
-            same=same_answers(_play),
-            gate=ancient(rules.cases.output[0]),
         output:
             session_files(_play),
         log:
@@ -95,12 +91,14 @@ for _play in all_plays() if ARENA.jobs == "session" else []:
         conda:
             "../../envs/segarena.yaml"
         resources:
-            gpu=int(ARENA.gpus > 0),
+            gpu=partial(session_gpu, _play),
             mem_mb=partial(session_memory, _play),
         params:
             steps=prompt_steps(_play),
             values=predict_part(played(_play)[0]),
-            code=code("predict.session_step"),
+            drawn=partial(drawn_content, _play),
+            session=partial(session_key, _play),
+            code=code("prompt.step"),
         message:
             f"{_play}: {{wildcards.submission}} plays all interactions on {{wildcards.case}}"
         script:

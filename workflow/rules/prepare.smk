@@ -1,8 +1,9 @@
 """prepare: a NIfTI pair or a ready-made .npz pair becomes a case, image and truth apart.
 
 Input: cases.images, cases.labels. Output: results/prepare/{case}.image.npz (what a submission may
-see), {case}.truth.npz, {case}.json (where it came from, warnings); cases.tsv, the list of all cases,
-is the gate that keeps containers waiting until every case is known to be usable.
+see), {case}.truth.npz, {case}.json (where it came from, warnings); cases.tsv, the list of all cases.
+Cases are prepared before anything else that could start, so that bad ones are reported first; a bad
+case stops its own sessions and the ranking.
 """
 
 
@@ -15,10 +16,12 @@ rule prepare:
         about="results/prepare/{case}.json",
     log:
         "results/logs/prepare/{case}.log",
+    priority: 2
     conda:
         "../../envs/segarena.yaml"
     params:
         values=prepare_values,
+        content=case_content,
         code=code("prepare.step"),
     message:
         "Preparing case {wildcards.case}"
@@ -33,6 +36,7 @@ rule cases:
         "results/prepare/cases.tsv",
     log:
         "results/logs/prepare.log",
+    priority: 1
     conda:
         "../../envs/segarena.yaml"
     params:

@@ -18,6 +18,7 @@ rule prompt:
         "../../envs/segarena.yaml"
     params:
         values=values_of_prompt,
+        drawn=drawn_content_of,
         code=code("prompt.step"),
     message:
         "{wildcards.protocol}: what the user says to {wildcards.submission} on {wildcards.case} at interaction {wildcards.k}"

@@ -9,6 +9,7 @@ every scheme, what was missing, significance and stability beside it, as CSV and
 rule rank:
     input:
         tables=tables_of,
+        cases=rules.cases.output[0],
     output:
         multiext(
             "results/rank/{protocol}/",

@@ -13,4 +13,5 @@ with told(snakemake.log[0]):
         plays=snakemake.params.plays,
         cases=snakemake.params.cases,
         interactions=snakemake.params.interactions,
+        store=snakemake.config.get("store", "store"),
     )

@@ -11,4 +11,5 @@ with told(snakemake.log[0]), gpu.taken(snakemake.config.get("gpus", 0)):
         snakemake.output.record,
         case=snakemake.wildcards.case,
         values=snakemake.params["values"],
+        store=snakemake.config.get("store", "store"),
     )

@@ -4,11 +4,15 @@ from segarena.errors import told
 from segarena.predict import gpu
 from segarena.predict.session_step import main
 
-with told(snakemake.log[0]), gpu.taken(snakemake.config.get("gpus", 0)):
+wanted = snakemake.config.get("gpus", 0) if snakemake.resources.gpu else 0
+
+with told(snakemake.log[0]), gpu.taken(wanted):
     main(
         dict(snakemake.input.items()),
         list(snakemake.output),
         case=snakemake.wildcards.case,
         steps=snakemake.params.steps,
         values=snakemake.params["values"],
+        store=snakemake.config.get("store", "store"),
+        session=snakemake.params.session,
     )

@@ -9,8 +9,10 @@ import shutil
 import socket
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,12 @@ from segarena.case import (
 )
 from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
+from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, runner
 from segarena.predict.runners.watch import check_room, machine_memory_bytes, readable
+from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
+from segarena.provenance import file_digest
 
 Record = dict[str, Any]
 
@@ -61,69 +66,131 @@ def answer(
     rules: dict[str, Any],
     answer_npz: Path,
     record_json: Path,
-) -> None:
-    """Play one interaction: write the answer in force after it, and the record of how it went.
+    store: Store | None = None,
+    with_gpu: bool = False,
+    origin: tuple[str, ...] = (),
+) -> Record:
+    """Play one interaction: write the answer in force after it and the record of how it went.
 
     rules: the protocol's name, version, time, limits and on_failure. Beside the record its .log is
     for the team: what happened and the last lines that its program printed. The record of the
-    interaction before lies beside `previous_npz`. Raises EngineError where the infrastructure
-    fails; then nothing is written.
+    interaction before lies beside `previous_npz`. store: where an answer is looked up before it is
+    asked for, and kept. with_gpu: whether calls have a GPU. origin: see `answer_key`. Returns the
+    record. Raises EngineError where the infrastructure fails; then nothing is written.
     """
     said = read_json(said_json)
+    before = read_json(previous_npz.with_suffix(".json")) if previous_npz else {}
+    used, seen = before.get("case_seconds", 0.0), before.get("seen", "")
     previous = read_answer(previous_npz) if previous_npz else None
-    used = read_json(previous_npz.with_suffix(".json"))["case_seconds"] if previous_npz else 0.0
     shape = image_shape(image_npz)
     limits = limits_of(rules, len(said["labels"]), used)
-    segs, record, printed = None, _not_run(image, said, limits), ""
-    if record is None:
-        before = np.zeros(shape, np.uint8) if previous is None else previous
-        segs, record, printed = _call(image, case, image_npz, said, before, limits)
-    if segs is None:
-        segs = _fallback(previous, shape, rules["on_failure"], record["status"])
+    found, key, facts = False, None, _not_run(image, said, limits)
+    if facts is None:
+        zeros = np.zeros(shape, np.uint8)
+        members = _new_members(image_npz, said, zeros if previous is None else previous)
+        seen = seen_digest(seen, image_npz, members)
+        key = answer_key(image, case, limits, gpu=with_gpu, seen=seen, origin=list(origin))
+        ask = partial(_call, image, case, image_npz, members, limits)
+        found, facts = _reuse_or_ask(store, key, ask, limits, with_gpu=with_gpu)
+    segs = facts.pop("segs", None)
+    printed = facts.pop("printed", "")
     head = {
         "case": case,
         "protocol": rules["name"],
         "version": rules["version"],
         "interaction": said["interaction"],
     }
+    keys = ("status", "message", "exit_code", "seconds", "own_seconds", "peak_memory_bytes")
+    what_happened = {key: facts[key] for key in (*keys, "limits", "written") if key in facts}
     tail = {
-        "case_seconds": used + record["seconds"],
+        "case_seconds": used + facts["seconds"],
         **{key: image[key] for key in ("image_id", "runtime", "sha256")},
-        "host": socket.gethostname(),
+        "found": found,
+        "seen": seen,
+        "key": key,
+        **{key: facts[key] for key in ("host", "gpu", "ended")},
     }
     with _our_disk(answer_npz.parent):
-        write_answer(answer_npz, segs)
+        if store is not None and key is not None and facts["status"] == "ok":
+            store.copy_answer(key, answer_npz)
+        else:
+            if segs is None:
+                segs = _fallback(previous, shape, rules["on_failure"], facts["status"])
+            write_answer(answer_npz, segs)
         with whole(record_json.with_suffix(".log")) as aside:
-            message = _printable(record["message"])
-            aside.write_text(f"{record['status']}: {message}\n{printed}", "utf-8")
-        write_json(record_json, {**head, **record, **tail})
+            message = _printable(facts["message"])
+            aside.write_text(f"{facts['status']}: {message}\n{printed}", "utf-8")
+        record = {**head, **what_happened, **tail, "answer_sha256": file_digest(answer_npz)}
+        write_json(record_json, record)
+    return record
+
+
+def _reuse_or_ask(
+    store: Store | None, key: str, ask: Callable[[], Facts], limits: Limits, *, with_gpu: bool
+) -> tuple[bool, Facts]:
+    """Return whether the store has an answer that counts, and how its call went; else make it."""
+    if store is None:
+        return False, ask()
+    with store.asking(key):
+        stored = store.find(key)
+        facts = within(stored, limits.seconds) if stored else None
+        if facts is not None:
+            return True, {**facts, "limits": _told(limits)}
+        if with_gpu and not gpu.assigned():
+            raise EngineError(
+                f"{store.folder}: an answer that was here is gone or damaged, and this job has no "
+                "GPU to ask for it again; run the same command again"
+            )
+        facts = ask()
+        with _our_disk(store.folder):
+            return False, store.keep(key, facts.pop("segs"), facts)
 
 
 def make_input(path: Path, image_npz: Path, said: dict[str, Any], previous: np.ndarray) -> None:
     """Write the .npz that a submission reads: the prepared image and all that the user has said.
 
+    previous: the answer in force, zeros before the first one.
+    """
+    _write_input(path, image_npz, _new_members(image_npz, said, previous))
+
+
+def _new_members(image_npz: Path, said: dict[str, Any], previous: np.ndarray) -> Members:
+    """Return what the input of a submission has in place of the image file's members, or beside.
+
+    prev_pred is there from the first click or scribble on.
+    """
+    members: Members = {}
+    if said["boxes"] != read_boxes(image_npz):
+        members["boxes"] = said["boxes"]
+    if any(said["clicks_order"]):
+        members["clicks"] = said["clicks"]
+        members["clicks_order"] = said["clicks_order"]
+    if "scribbles" in said:
+        members["scribbles"] = said["scribbles"]
+    if any(said["clicks_order"]) or "scribbles" in said:
+        members["prev_pred"] = previous
+    return members
+
+
+def _write_input(path: Path, image_npz: Path, members: Members) -> None:
+    """Write the input; keys, shapes, dtypes and pickled forms are the reference evaluation's.
+
     The image is not compressed again: the prepared archive is copied and the small members are
-    appended. Keys, shapes, dtypes and pickled forms are the reference evaluation's; prev_pred is
-    there from the first click or scribble on. Labels that were clicked unequally often make
-    clicks_order an array of lists.
+    appended. Labels that were clicked unequally often make clicks_order an array of lists.
     """
     shutil.copyfile(image_npz, path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        more: dict[str, np.ndarray] = {}
-        if said["boxes"] != read_boxes(image_npz):
+        if "boxes" in members:
             _drop_last(archive, "boxes.npy")
-            if said["boxes"] is not None:
-                more["boxes"] = object_array(said["boxes"])
-        if any(said["clicks_order"]):
-            order = said["clicks_order"]
-            even = len({len(kinds) for kinds in order}) == 1
-            more["clicks"] = object_array(said["clicks"])
-            more["clicks_order"] = np.array(order) if even else object_array(order)
-        if "scribbles" in said:
-            more["scribbles"] = object_array(said["scribbles"])
-        if any(said["clicks_order"]) or "scribbles" in said:
-            more["prev_pred"] = previous
-        append_arrays(archive, more)
+        arrays = {name: _array(name, value) for name, value in members.items() if value is not None}
+        append_arrays(archive, arrays)
+
+
+def _array(name: str, value: np.ndarray | list[Any]) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    even = name == "clicks_order" and len({len(kinds) for kinds in value}) == 1
+    return np.array(value) if even else object_array(value)
 
 
 def calls_prefix(run_folder: Path) -> str:
@@ -135,10 +202,10 @@ def _call(
     image: Image,
     case: str,
     image_npz: Path,
-    said: dict[str, Any],
-    previous: np.ndarray,
+    members: Members,
     limits: Limits,
-) -> tuple[np.ndarray | None, Record, str]:
+) -> Facts:
+    """Run one call and return how it went; `segs` is the label map, None where it is unusable."""
     shape = image_shape(image_npz)
     with _call_folder() as folder:
         inputs, outputs, log = (folder / name for name in ("inputs", "outputs", "log"))
@@ -146,16 +213,16 @@ def _call(
             inputs.mkdir(mode=0o755)
             outputs.mkdir()
             outputs.chmod(0o777)  # whoever the image's user is: root without capabilities, too
-            make_input(inputs / f"{case}.npz", image_npz, said, previous)
+            _write_input(inputs / f"{case}.npz", image_npz, members)
         check_room(folder, limits.output_bytes + _LEAST_FREE_BYTES)
         outcome = runner(image["runtime"]).run(image, inputs, outputs, log, limits)
         segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
-        record = _record(outcome, limits, status, message)
+        facts = _facts(status, message, limits, outcome)
         if image.get("tells_written"):
-            record["written"] = list(outcome.written)
-        return segs, record, _last_lines(log)
+            facts["written"] = list(outcome.written)
+        return {**facts, "segs": segs, "printed": _last_lines(log)}
 
 
 def _judged(
@@ -201,37 +268,33 @@ def _exit(code: int | None) -> str:
     return f"predict.sh ended with exit code {code}{hints.get(code or 0, '')}"
 
 
-def _record(outcome: Outcome, limits: Limits, status: str, message: str) -> Record:
+def _facts(status: str, message: str, limits: Limits, outcome: Outcome | None = None) -> Facts:
+    """Return how a call went, where and when; without an outcome, of one that was not made."""
     return {
         "status": status,
         "message": message,
-        "exit_code": outcome.exit_code,
-        "seconds": outcome.seconds,
-        "own_seconds": outcome.own_seconds,
-        "peak_memory_bytes": outcome.peak_memory_bytes,
+        "exit_code": outcome.exit_code if outcome else None,
+        "seconds": outcome.seconds if outcome else 0.0,
+        "own_seconds": outcome.own_seconds if outcome else 0.0,
+        "peak_memory_bytes": outcome.peak_memory_bytes if outcome else None,
+        "timed_out": outcome.timed_out if outcome else False,
         "limits": _told(limits),
+        "host": socket.gethostname(),
+        "gpu": gpu.described(),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _not_run(image: Image, said: dict[str, Any], limits: Limits) -> Record | None:
-    """Return the record of a call that is not made, or None."""
+def _not_run(image: Image, said: dict[str, Any], limits: Limits) -> Facts | None:
+    """Return the facts of a call that is not made, or None."""
     if not said["asked"]:
-        status, message = "not_asked", said["reason"]
-    elif image.get("status") == "bad_image":
-        status, message = "bad_image", image["message"]
-    elif limits.seconds <= 0:
-        status, message = "timed_out", "the time for this case was used up before; nothing was run"
-    else:
-        return None
-    return {
-        "status": status,
-        "message": message,
-        "exit_code": None,
-        "seconds": 0.0,
-        "own_seconds": 0.0,
-        "peak_memory_bytes": None,
-        "limits": _told(limits),
-    }
+        return _facts("not_asked", said["reason"], limits)
+    if image.get("status") == "bad_image":
+        return _facts("bad_image", image["message"], limits)
+    if limits.seconds <= 0:
+        message = "the time for this case was used up before; nothing was run"
+        return _facts("timed_out", message, limits)
+    return None
 
 
 def _told(limits: Limits) -> dict[str, float]:

@@ -4,9 +4,12 @@ One job instead of two an interaction: each costs half a second, on a cluster se
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from segarena.predict import gpu
 from segarena.predict.step import main as predict
+from segarena.predict.store import Store
 from segarena.prompt.step import main as prompt
 
 
@@ -17,10 +20,19 @@ def main(
     case: str,
     steps: list[dict[str, Any]],
     values: dict[str, Any],
+    store: str,
+    session: str,
 ) -> None:
-    """Prompt, predict, and again; outputs: said, answer and record of each interaction in turn."""
-    for _ in play(files, outputs, case=case, steps=steps, values=values):
-        pass
+    """Prompt, predict, and again; outputs: said, answer and record of each interaction in turn.
+
+    store: see `segarena.predict.step`. session: the digest under which the store notes all answers
+    of a session, so that the next run knows without a plan that it needs no device for them.
+    """
+    answers = Store(Path(store))
+    if values["gpu"] and not gpu.assigned():
+        answers.forget_session(session)  # noted again below, if all answers are still there
+    records = play(files, outputs, case=case, steps=steps, values=values, store=store)
+    answers.keep_session(session, [record["key"] for record in records if record["key"]])
 
 
 def play(
@@ -30,14 +42,14 @@ def play(
     case: str,
     steps: list[dict[str, Any]],
     values: dict[str, Any],
-) -> Iterator[int]:
-    """Do what `main` does, and yield the number of each interaction when its files are there."""
+    store: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Do what `main` does, and yield the record of each interaction when its files are there."""
     before: dict[str, str] = {}
-    same = dict(enumerate(files.get("same", ()), start=1))
     for k, step in enumerate(steps, start=1):
-        said, answer, record = outputs[3 * k - 3 : 3 * k]
+        said, answer, record_json = outputs[3 * k - 3 : 3 * k]
         prompt({**files, **before}, said, case, k, step)
-        called = {**files, "said": said, "previous": before.get("answer"), "same": same.get(k)}
-        predict(called, answer, record, case=case, values=values)
+        called = {**files, "said": said, "previous": before.get("answer")}
+        record = predict(called, answer, record_json, case=case, values=values, store=store)
         before = {"said": said, "answer": answer}
-        yield k
+        yield record

@@ -2,42 +2,45 @@
 
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segarena.files import read_json
-from segarena.predict import gpu, kept
 from segarena.predict.session import answer
+from segarena.predict.store import Store
 
 
 def main(
-    files: dict[str, Any], answer_npz: str, record_json: str, *, case: str, values: dict[str, Any]
-) -> None:
-    """Run the call and write the answer in force after it, and the record.
+    files: dict[str, Any],
+    answer_npz: str,
+    record_json: str,
+    *,
+    case: str,
+    values: dict[str, Any],
+    store: str | None = None,
+) -> dict[str, Any]:
+    """Write the answer in force and the record, which is returned; run the call if it must be.
 
-    files: `same` is the answer of another repetition in which the same was said so far.
+    store: the folder of answers that need not be asked for again. Where the protocol says
+    `reuse: never` an answer is only found in its own place.
     """
     signal.signal(signal.SIGTERM, _leave)
     previous = files.get("previous")
-    image = read_json(files["submission"])
-    call = partial(
-        answer,
-        image=image,
+    rules = values["rules"]
+    alone = rules.get("reuse") == "never"
+    return answer(
+        image=read_json(files["submission"]),
         case=case,
         image_npz=Path(files["image"]),
         said_json=Path(files["said"]),
         previous_npz=Path(previous) if previous else None,
-        rules=values["rules"],
+        rules=rules,
         answer_npz=Path(answer_npz),
         record_json=Path(record_json),
+        store=Store(Path(store)) if store else None,
+        with_gpu=values.get("gpu", False),
+        origin=(str(Path(answer_npz).absolute()),) if alone else (),
     )
-    read = [files["image"], files["said"]]
-    if previous:
-        read += [previous, Path(previous).with_suffix(".json")]
-    mark = kept.made_from(image=image, files=read, values=values)
-    same = Path(files["same"]) if files.get("same") else None
-    kept.once(Path(answer_npz), Path(record_json), mark, call, same=same, gpu=gpu.described())
 
 
 def _leave(*_: object) -> None:

@@ -7,13 +7,14 @@ from the same is taken over, digit for digit.
 """
 
 import csv
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from segarena.errors import EngineError
-from segarena.files import read_json, read_lines, write_json
-from segarena.predict.kept import beside, link
+from segarena.files import read_json, read_lines, whole, write_json
 from segarena.provenance import file_digest, json_digest
 
 Values = dict[tuple[int, int, str], str]
@@ -45,6 +46,21 @@ def keep(table: Path, made_from: str, columns: Mapping[str, Any]) -> None:
     link(table, kept)
     mark = {"made_from": made_from, "columns": dict(columns), "sha256": file_digest(kept)}
     write_json(_mark(kept), mark)
+
+
+def beside(path: Path) -> Path:
+    """Return the second name of a file."""
+    return path.parent / ".kept" / path.name
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name in place of whatever had it; a copy where links cannot be made."""
+    with whole(target) as aside:
+        aside.unlink()
+        try:
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)
 
 
 def _mark(kept: Path) -> Path:
