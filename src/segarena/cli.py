@@ -13,6 +13,11 @@ COMMANDS = {
     "check": ("segarena.check", "try a submission before it is submitted"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
     "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
+    "store": (
+        "segarena.predict.command",
+        "how large the store of answers is, and what it can drop",
+    ),
+    "forget": ("segarena.predict.command", "have a submission asked again"),
     "score": ("segarena.score.command", "measure a label map against the truth"),
     "rank": ("segarena.rank.command", "rank a table of scores"),
     "verify": ("segarena.archive.command", "check an archive"),
