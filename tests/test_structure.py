@@ -16,6 +16,7 @@ FRONT = {
     "config",
     "submissions",
     "run",
+    "damage",
     "cli",
     "check",
     "status",

@@ -51,7 +51,7 @@ def test_a_cancelled_job_costs_only_the_rest_of_its_session(
     head = slurm.start(arena)
     wait_until(lambda: started(arena))
     job = next(job for job in slurm.jobs(arena.work) if job.gpus and job.state == "RUNNING")
-    kept = {path: path.read_bytes() for path in arena.path("predict").rglob(".kept/*.json")}
+    kept = {path: path.read_bytes() for path in (arena.work / "store").glob("answers/*/*.json")}
     slurm.ask("scancel", job.id)
     slurm.wait(arena, head, expect=None)
     slurm.run(arena)

@@ -1,8 +1,11 @@
 """A finished run costs nothing again, and a change costs only what it must."""
 
+import os
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
 from arena import PREDICT, Arena
 
 from segarena.files import read_json, write_json
@@ -121,12 +124,13 @@ def test_what_is_deleted_between_two_stages_is_made_again(arena: Arena):
 
 
 def test_a_deleted_answer_comes_back_without_a_call(arena: Arena):
-    """Though all that was made from it stands; its second name has it."""
+    """Though all that was made from it is there; the store has it, with the time it took."""
     answer = arena.path("predict/short/ada/one/1.npz")
     before = answer.read_bytes(), read_json(answer.with_suffix(".json"))
     answer.unlink()
     arena.run()
-    assert before == (answer.read_bytes(), read_json(answer.with_suffix(".json")))
+    after = answer.read_bytes(), read_json(answer.with_suffix(".json"))
+    assert after == (before[0], {**before[1], "found": True})
 
 
 def test_changed_code_reruns_the_rules_that_use_it(arena: Arena):
@@ -137,10 +141,89 @@ def test_changed_code_reruns_the_rules_that_use_it(arena: Arena):
     assert not {"prepare", "prompt", "image", "predict", "score"} & set(plan)
 
 
-def test_changed_code_that_predict_uses_reruns_predict(arena: Arena):
-    """A change in the session's module runs the calls again."""
+def test_changed_code_around_a_call_reruns_nothing(arena: Arena):
+    """An answer follows from what the submission saw, not from our code."""
     _replace(arena.project / "src/segarena/predict/session.py", '"no_answer"', '"nothing"')
+    assert "Nothing to be done" in arena.run()
+
+
+def test_another_check_of_answers_reruns_predict(arena: Arena):
+    """Whoever changes what counts as an answer raises its number."""
+    store = arena.project / "src/segarena/predict/store.py"
+    _replace(store, "ANSWER_CHECKS = 1", "ANSWER_CHECKS = 2")
     assert arena.plan()["predict"] == 8
+
+
+def test_a_renamed_submission_is_not_called_again(arena: Arena):
+    """Its tables are made under the new name, from the answers in the store."""
+    folder = arena.work / "submissions"
+    (folder / "bob").rename(folder / "eve")
+    arena.config["jobs"] = "session"
+    arena.run()
+    records = [read_json(path) for path in arena.path("predict/short/eve").glob("*/*.json")]
+    assert len(records) == 4
+    assert all(record["found"] for record in records)
+    board = arena.path("rank/short/leaderboard.csv").read_text()
+    assert "eve" in board
+    assert "bob" not in board
+
+
+def test_a_removed_case_leaves_the_tables(arena: Arena):
+    """In one run, together with another change, which counts as well."""
+    for kind in ("images", "labels"):
+        (arena.work / kind / "two.npz").unlink()
+    arena.add_protocol(metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 0.1}])
+    plan = arena.plan()
+    assert plan["score"] == plan["metrics"] == 2
+    assert plan["cases"] == plan["rank"] == plan["report"] == 1
+    assert not {"prepare", "prompt", "predict"} & set(plan)
+
+
+def test_a_corrected_truth_that_is_older_counts(arena: Arena):
+    """As after `cp -p`; the answers to what the user says as before are not asked again."""
+    path = arena.work / "labels" / "one.npz"
+    gts = np.load(path)["gts"]
+    gts[0, 0, 0] = 1
+    np.savez(path, gts=gts)
+    os.utime(path, (1, 1))
+    arena.run()
+    first = read_json(arena.path("predict/short/ada/one/1.json"))
+    assert first["found"]
+    assert "Nothing to be done" in arena.run()
+
+
+def test_touched_or_aged_cases_run_nothing(arena: Arena):
+    """Their content counts, not their time."""
+    for number, path in enumerate((arena.work / "labels").iterdir()):
+        os.utime(path, (number, number))
+    for path in (arena.work / "images").iterdir():
+        path.touch()
+    assert "Nothing to be done" in arena.run()
+
+
+def test_the_same_code_checked_out_again_runs_nothing(arena: Arena):
+    """A script's time is no change."""
+    for path in arena.project.rglob("*"):
+        path.touch()
+    assert "Nothing to be done" in arena.run()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rank/short/leaderboard.csv", "score/short/ada_metrics.csv", "prepare/one.truth.npz"]
+    + ["predict/short/ada/one/2.json", "prompt/short/ada/one/1.json", "report/short/index.html"],
+)
+@pytest.mark.parametrize("left", [0, 7])
+def test_an_emptied_or_cut_result_with_its_old_time_is_made_again(
+    name: str, left: int, arena: Arena
+):
+    """Before anything is built on it."""
+    path = arena.path(name)
+    before = path.stat()
+    os.truncate(path, left)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "1 result(s) were emptied or cut" in arena.run("--dry-run")
+    assert not path.exists()
 
 
 def test_a_changed_comment_reruns_nothing(arena: Arena):

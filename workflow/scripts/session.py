@@ -4,9 +4,10 @@ from segarena.errors import told
 from segarena.predict import gpu
 from segarena.predict.session_step import main
 
-wanted = snakemake.config.get("gpus", 0) if snakemake.resources.gpu else 0
-
-with told(snakemake.log[0]), gpu.taken(wanted):
+with (
+    told(snakemake.log[0]),
+    gpu.taken(snakemake.config.get("gpus", 0) if snakemake.resources.gpu else 0),
+):
     main(
         dict(snakemake.input.items()),
         list(snakemake.output),
