@@ -210,8 +210,14 @@ def test_the_same_code_checked_out_again_runs_nothing(arena: Arena):
 
 @pytest.mark.parametrize(
     "name",
-    ["rank/short/leaderboard.csv", "score/short/ada_metrics.csv", "prepare/one.truth.npz"]
-    + ["predict/short/ada/one/2.json", "prompt/short/ada/one/1.json", "report/short/index.html"],
+    [
+        "prepare/one.truth.npz",
+        "prompt/short/ada/one/1.json",
+        "predict/short/ada/one/2.json",
+        "score/short/ada_metrics.csv",
+        "rank/short/leaderboard.csv",
+        "report/short/index.html",
+    ],
 )
 @pytest.mark.parametrize("left", [0, 7])
 def test_an_emptied_or_cut_result_with_its_old_time_is_made_again(
