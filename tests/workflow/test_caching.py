@@ -182,11 +182,12 @@ def test_what_is_answered_is_planned_without_a_gpu(
     arena.add_case("one")
     arena.add_submission("ada")
     table = "results/score/short/{}_metrics.csv"
+    shown = ("--dry-run", "--quiet", "host", "--")
     arena.run(table.format("ada"))
     assert read_json(arena.path("predict/short/ada/one/1.json"))["gpu"]["devices"] == ["GPU-1"]
     (arena.work / "submissions/ada").rename(arena.work / "submissions/eve")
     arena.add_submission("new", PREDICT + "\n# other\n")
-    asked = {name: arena.run("--dry-run", table.format(name)) for name in ("eve", "new")}
+    asked = {name: arena.run(*shown, table.format(name)) for name in ("eve", "new")}
     assert "gpu=1" not in asked["eve"]
     assert "gpu=1" in asked["new"]
     arena.run(table.format("eve"))
