@@ -66,6 +66,7 @@ bench: .venv/installed-dev
 lock: .venv/installed
 	uv pip compile $(lock) --extra workflow --group build -o requirements.lock pyproject.toml
 	uv pip compile $(lock) --extra workflow --extra dev --group build --constraint requirements.lock -o requirements-dev.lock pyproject.toml
+	uv pip compile $(lock) --extra workflow --resolution lowest-direct -o requirements-lowest.lock pyproject.toml
 	.venv/bin/python envs/from_lock.py
 
 .venv/bin/python:
