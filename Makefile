@@ -12,6 +12,8 @@ usable = 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
 python = $(firstword $(foreach p,$(candidates),$(shell $(p) -c $(usable) 2>/dev/null && echo $(p))))
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
+lock = --universal --python-version 3.11 --generate-hashes --no-header --no-emit-package segarena
+
 .PHONY: demo test-fast test test-bare test-outside coverage lint ruff mypy snakefmt snakemake-lint bench lock
 
 demo: .venv/installed
@@ -62,8 +64,9 @@ bench: .venv/installed-dev
 	for script in $(filter-out benchmarks/reference.py,$(wildcard benchmarks/*.py)); do .venv/bin/python $$script || exit 1; done
 
 lock: .venv/installed
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock pyproject.toml
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --extra dev -o requirements-dev.lock pyproject.toml
+	uv pip compile $(lock) --extra workflow --group build -o requirements.lock pyproject.toml
+	uv pip compile $(lock) --extra workflow --extra dev --group build --constraint requirements.lock -o requirements-dev.lock pyproject.toml
+	uv pip compile $(lock) --extra workflow --resolution lowest-direct -o requirements-lowest.lock pyproject.toml
 	.venv/bin/python envs/from_lock.py
 
 .venv/bin/python:

@@ -3,7 +3,7 @@
 
 from snakemake.utils import min_version
 
-min_version("9.5")
+min_version("9.17")
 
 
 include: "workflow/rules/common.smk"

@@ -1,8 +1,6 @@
 """Two runs in one folder, and errors told at the end."""
 
-import inspect
 import os
-import re
 import subprocess
 import sys
 import time
@@ -32,15 +30,6 @@ def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path: Pa
     holder.wait()
     lock(path)
     holder.stdout.close()
-
-
-def test_what_is_spared_while_planning_is_still_asked_and_still_needless():
-    """Snakemake looks for pipes where a job begins, by the name that we know; no rule has any."""
-    from snakemake.jobs import Job
-
-    assert "self.is_pipe_or_service_input(" in inspect.getsource(Job.prepare)
-    rules = Path(__file__).parents[1].glob("workflow/rules/*.smk")
-    assert not [path.name for path in rules if re.search(r"\b(pipe|service)\(", path.read_text())]
 
 
 def test_our_errors_are_one_line_in_the_log_and_others_have_their_trace(tmp_path: Path):

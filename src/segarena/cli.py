@@ -5,12 +5,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from segarena import __version__
 from segarena.errors import SegArenaError
 
 # In the order of use: the module that does a command's work, imported only when it is given, since
 # some take seconds to load; and what `segarena --help` says of it.
 COMMANDS = {
     "check": ("segarena.check", "try a submission before it is submitted"),
+    "run": ("segarena.workflow", "run the whole workflow on a config file"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
     "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
     "store": (
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="segarena", description="A benchmark for interactive medical image segmentation."
     )
+    parser.add_argument("--version", action="version", version=f"segarena {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     if words and words[0] in COMMANDS:
         module, _ = COMMANDS[words[0]]

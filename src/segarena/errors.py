@@ -56,7 +56,7 @@ def told(log: str | Path) -> Iterator[None]:
 
     The process ends after it, so nothing is searched for garbage then: that takes a quarter of a
     second where compiled kernels are loaded. SIGTERM, by which a run is stopped
-    (`segarena.run.stop_in_one_line`), ends it without a trace, once its container is removed.
+    (`snakemake_adapter.stop_in_one_line`), ends it without a trace, once its container is removed.
     """
     atexit.register(gc.freeze)
     signal.signal(signal.SIGTERM, _leave)

@@ -5,24 +5,16 @@ its process, so the same command simply works again; the profile therefore turns
 off and this module's on.
 """
 
-import atexit
 import contextlib
 import fcntl
-import gc
-import logging
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any
-
-import psutil
+from typing import IO
 
 from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
@@ -31,9 +23,6 @@ from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
 LOCK = Path(".snakemake/segarena.lock")
-_SCRIPTS = ".snakemake/scripts/"
-_STOPS = (signal.SIGINT, signal.SIGTERM)
-_PATIENCE_SECONDS = 60
 
 _held: list[IO[str]] = []
 _started = time.time()
@@ -63,32 +52,6 @@ def let_scripts_find(source: str) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
 
-def plan_quickly() -> None:
-    """Spare Snakemake two searches that grow with the run.
-
-    For garbage: a plan's objects stay, and looking through them takes a tenth of the time, and up
-    to a fifth of a dry run's at the end, when the process throws them all away. For pipes: each
-    input of a job is looked for in all jobs before it, which for the job that ends a run takes
-    minutes at ten thousand jobs and hours at a hundred thousand. No rule here has a pipe.
-    """
-    from snakemake.jobs import Job
-
-    gc.set_threshold(100_000, 10, 10)
-    atexit.register(gc.freeze)
-    Job.is_pipe_or_service_input = lambda job, path: False
-
-
-def give_no_wrong_advice() -> None:
-    """Keep back what Snakemake advises where changed code or values rerun jobs.
-
-    With `--rerun-triggers mtime` or `--cleanup-metadata` the old results would stay: exactly those
-    that the change is about.
-    """
-    from snakemake.logging import logger
-
-    logger.addFilter(lambda record: "--rerun-triggers mtime" not in str(record.msg))
-
-
 def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = False) -> None:
     """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
 
@@ -114,67 +77,6 @@ def _check_name(folder: Path) -> None:
         str(folder).encode()
     except UnicodeEncodeError as error:
         raise ConfigError(f"{folder!r}: the path is not valid UTF-8; rename the folder") from error
-
-
-def stop_in_one_line(*, tell: bool) -> None:
-    """Let Ctrl-C and SIGTERM end the run at once: no traces, no containers left, one last line.
-
-    Snakemake would wait for all jobs at work, whole sessions, and the terminal's Ctrl-C, which goes
-    to every process, would end each with a trace of its own. Here jobs do not hear it; the head
-    process ends them, whichever signal it was sent. tell: whether this is the run itself, not one
-    of its jobs on a cluster.
-    """
-    from snakemake.shell import shell
-
-    shell.prefix("trap '' INT; ")
-    set_handler = signal.signal
-    stop = partial(_stop, set_handler=set_handler, tell=tell)
-    for number in _STOPS:
-        set_handler(number, stop)
-
-    def keep(number: int, handler: Any) -> Any:
-        # Snakemake's own handler of SIGTERM lets all jobs at work go on.
-        return stop if number == signal.SIGTERM else set_handler(number, handler)
-
-    signal.signal = keep  # type: ignore[assignment]
-
-
-def _stop(*_: object, set_handler: Callable[..., Any], tell: bool) -> None:
-    from snakemake.logging import logger
-
-    for number in _STOPS:
-        set_handler(number, signal.SIG_IGN)  # a second Ctrl-C must not stop what cleans up
-    logger.setLevel(logging.CRITICAL + 1)  # that every job failed is no news now
-    scripts: set[psutil.Process] = set()
-    atexit.register(_stopped, scripts, tell=tell)
-    Thread(target=_end_jobs, args=[scripts], daemon=True).start()
-    sys.exit(1)  # what Snakemake's scheduler takes for a Ctrl-C
-
-
-def _end_jobs(scripts: set[psutil.Process]) -> None:
-    """End the scripts of all jobs, those that are just being started as well."""
-    while True:
-        for job in psutil.Process().children():
-            with contextlib.suppress(psutil.Error):
-                words = job.cmdline()
-                if job in scripts or _SCRIPTS not in " ".join(words):
-                    continue
-                if "-c" in words:  # a shell: it must neither start its script now nor tell its end
-                    job.suspend()
-                    scripts.update(job.children())
-                    for script in job.children():
-                        script.terminate()
-                    job.kill()
-                else:
-                    job.terminate()
-                scripts.add(job)
-        time.sleep(0.1)
-
-
-def _stopped(scripts: set[psutil.Process], *, tell: bool) -> None:
-    psutil.wait_procs(list(scripts), timeout=_PATIENCE_SECONDS)
-    if tell:
-        print("segarena: stopped; run the same command to continue", file=sys.stderr)
 
 
 def clear_left_overs(run_folder: Path) -> None:

@@ -23,7 +23,7 @@ rule archive:
     conda:
         "../../envs/segarena.yaml"
     params:
-        project=workflow.basedir,
+        project=PROJECT,
         values=archive_values,
         code=code("archive.step"),
     message:

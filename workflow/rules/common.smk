@@ -9,16 +9,20 @@ import sys
 from functools import cache, partial
 from pathlib import Path
 
-SOURCE = os.path.join(workflow.basedir, "src")
-sys.path.insert(0, SOURCE)
+# The folder of our Snakefile, also where another workflow uses ours as a module. A checkout has the package
+# in src and takes it from there, also where another is installed; an installed workflow has no src.
+PROJECT = os.path.normpath(os.path.join(str(workflow.current_basedir), "../.."))
+SOURCE = os.path.join(PROJECT, "src")
+if os.path.isdir(os.path.join(SOURCE, "segarena")):
+    sys.path.insert(0, SOURCE)
 
-from segarena import damage, run
+from segarena import damage, run, snakemake_adapter
 from segarena.config import DIGESTS, read
 from segarena.plan import same_images, write_plan
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.predict.store import ANSWER_CHECKS, INPUT_FORMAT, Store
-from segarena.protocol import plays, prompt_values, steps, wants_areas
+from segarena.protocol import DATA, plays, prompt_values, steps, wants_areas
 from segarena.provenance import (
     code_digest,
     content_digest,
@@ -33,9 +37,9 @@ if not workflow.overwrite_configfiles:
         configfile: "config/config.yaml"
 
 
-run.plan_quickly()
-run.give_no_wrong_advice()
-run.stop_in_one_line(tell=workflow.is_main_process)
+snakemake_adapter.plan_quickly()
+snakemake_adapter.give_no_wrong_advice()
+snakemake_adapter.stop_in_one_line(tell=workflow.is_main_process)
 run.let_scripts_find(SOURCE)
 with run.refused():
     ARENA = read(config)
@@ -254,9 +258,7 @@ def interactions_of(wildcards):
 
 
 # Every figure of the report has a caption, so the captions name the figures.
-FIGURES = sorted(
-    glob_wildcards(os.path.join(workflow.basedir, "workflow/report/{name}.rst")).name
-)
+FIGURES = sorted(path.stem for path in (DATA / "workflow/report").glob("*.rst"))
 
 
 def case_pictures_of(wildcards):
@@ -441,12 +443,14 @@ def tables_of_submission(wildcards):
 
 
 def name_session(play):
-    """Return the name of a play's session rule, which takes what a profile says of `session`."""
-    name = f"session_{play.replace('.', '_')}"
-    asked = workflow.resource_settings._parsed_overwrite_resources
-    if "session" in asked:
-        asked.setdefault(name, asked["session"])
-    return name
+    """Return the name of a play's session rule."""
+    return f"session_{play.replace('.', '_')}"
+
+
+# Profiles set the resources of `session`, whatever the protocols of a run.
+snakemake_adapter.share_resources(
+    workflow, "session", [name_session(play) for play in all_plays()]
+)
 
 
 def all_notes():

@@ -24,12 +24,11 @@ from segarena.archive import contents
 from segarena.config import Config
 from segarena.errors import ConfigError
 from segarena.files import read_json, whole
-from segarena.provenance import file_digest
+from segarena.provenance import PACKAGE, file_digest
 
 Members = dict[str, Path | bytes]
 
 SOFTWARE = (
-    "connected-components-3d",
     "nibabel",
     "numba",
     "numpy",
@@ -142,17 +141,18 @@ def _hardware(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _project(project: Path) -> Members:
+    """Return the workflow, and the package that runs: src/ in a checkout, or what is installed."""
     files: list[Path] = []
     for part in contents.PROJECT:
         path = project / part
         files += contents.files_under(path) if path.is_dir() else [path]
-    return {
-        path.relative_to(project).as_posix(): path
-        for path in files
-        if path.is_file()
-        and contents.is_code(path.relative_to(project).as_posix())
-        and project / "src/segarena/data" not in path.parents  # links to the rest
-    }
+    found = {path.relative_to(project).as_posix(): path for path in files if path.is_file()}
+    found = {name: path for name, path in found.items() if not name.startswith("src/")}
+    for path in contents.files_under(PACKAGE):
+        name = path.relative_to(PACKAGE)
+        if name.parts[0] != "data":  # the workflow again
+            found[f"src/segarena/{name.as_posix()}"] = path
+    return {name: path for name, path in found.items() if contents.is_code(name)}
 
 
 def _said(values: dict[str, Any]) -> Members:

@@ -7,9 +7,7 @@ the two differ, the difference says so.
 import csv
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -19,8 +17,9 @@ from segarena.archive.opened import unpacked
 from segarena.config import find_submissions
 from segarena.errors import ConfigError, EngineError
 from segarena.predict.image import digest
-from segarena.protocol import DATA, read_yaml
+from segarena.protocol import read_yaml
 from segarena.sheets import read_sheet
+from segarena.workflow import command
 
 
 def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[str]:
@@ -53,11 +52,10 @@ def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[
 
 def play(out: Path, *, cores: int) -> None:
     """Run the workflow in a folder that `set_up` made; raises EngineError where it fails."""
-    command: list[Any] = [sys.executable, "-m", "snakemake", "--snakefile", DATA / "Snakefile"]
-    command += ["--directory", out, "--configfile", out / "config.yaml", "--cores", cores]
-    command += ["--rerun-incomplete", "--quiet", "all"]
+    options = ["--directory", str(out), "--cores", str(cores), "--rerun-incomplete"]
+    words = command(out / "config.yaml", *options, "--quiet", "all")
     print(f"running in {out}; `segarena status {out}` says how far it is", flush=True)
-    if _exit_code([str(part) for part in command]):
+    if _exit_code(words):
         raise EngineError(f"{out}: the run failed; see above, mend it, and start again")
 
 

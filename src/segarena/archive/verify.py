@@ -22,6 +22,7 @@ from segarena.archive.bundle import software_versions
 from segarena.archive.opened import sum_problems, unpacked
 from segarena.case import read_truth
 from segarena.errors import SegArenaError
+from segarena.extras import INSTALL, without
 from segarena.files import read_json
 from segarena.prompt import step as prompt_step
 from segarena.protocol import (
@@ -299,6 +300,9 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
             )
             made = contents.table_files(name, Path(aside, "results"))
             there = contents.table_files(name, archived.results)
+            if without("pyarrow"):
+                there = [file for file in there if not file.endswith(".parquet")]
+                found.unchecked.append(f"Parquet tables of {name}: they need: {INSTALL}")
             problems = [f"{file}: missing" for file in sorted(set(made) - set(there))]
             problems += [f"{file}: not of a ranking" for file in sorted(set(there) - set(made))]
             for file in sorted(set(made) & set(there)):
@@ -324,9 +328,9 @@ def _rows(path: Path) -> list[list[str]]:
 
 def _software(path: Path) -> set[str]:
     """Return what a table says of the software that made it, each text once."""
-    import pyarrow.parquet as pq
-
     if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
         written = json.loads((pq.read_schema(path).metadata or {}).get(b"segarena", b"{}"))
         return {written.get("software", "")}
     with path.open(encoding="utf-8", newline="") as file:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from segarena.extras import INSTALL, without
 from segarena.rank.aggregate import consensus, ranks
 from segarena.rank.outputs import folder_names, write_figure, write_stability
 from segarena.rank.significance import mean_ranks, pairwise
@@ -33,12 +34,16 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run `segarena rank` and return its exit code; raises ConfigError where the table is bad."""
     rank_table(arguments.table, larger_is_better=arguments.larger_is_better, out=arguments.out)
-    print(f"ranks, stability and figures: {arguments.out}")
+    if without("altair"):
+        print(f"ranks and stability: {arguments.out}")
+        print(f"no figures and no Parquet tables; they need: {INSTALL}")
+    else:
+        print(f"ranks, stability and figures: {arguments.out}")
     return 0
 
 
 def rank_table(path: str | Path, *, larger_is_better: bool, out: str | Path) -> pd.DataFrame:
-    """Write DIR/ranks.csv, the stability tables and the figures; return the ranks.
+    """Write DIR/ranks.csv, the stability tables and, with Altair, the figures; return the ranks.
 
     ranks.csv has the columns scheme, task, algorithm, score, rank and nothing else; consensus.csv
     ranks the mean rank over the tasks. Raises ConfigError naming the file, the column and the row.
@@ -53,9 +58,10 @@ def rank_table(path: str | Path, *, larger_is_better: bool, out: str | Path) -> 
     write_table(consensus(found, over="task"), out / "consensus", facts)
     write_table(tests, out / "significance", facts)
     write_stability(assessed, out / "stability", facts)
-    _write_figures(
-        table, found, assessed, tests, larger_is_better=larger_is_better, out=out / "figures"
-    )
+    if not without("altair"):
+        _write_figures(
+            table, found, assessed, tests, larger_is_better=larger_is_better, out=out / "figures"
+        )
     return found
 
 

@@ -1,14 +1,15 @@
 """Is one submission better than another on the same cases, and by how much?
 
-A p-value alone says little with many cases, so each pair also gets effect sizes. The Nemenyi test,
-which the critical-difference diagram shows, is scikit-posthocs'.
+A p-value alone says little with many cases, so each pair also gets effect sizes. The
+critical-difference diagram shows the Nemenyi test.
 """
 
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import rankdata, studentized_range
 
 from segarena.rank.aggregate import Task, fill_missing, tasks
 from segarena.rank.signed_rank import better_p, holm
@@ -95,14 +96,17 @@ def effect_sizes(differences: np.ndarray) -> dict[str, float]:
 def nemenyi_p(signed: np.ndarray) -> np.ndarray:
     """Return the Nemenyi p-values (algorithms, algorithms) of values (cases, algorithms).
 
-    1 everywhere for a single algorithm, which has nobody to differ from.
+    1 everywhere for a single algorithm, which has nobody to differ from. After Demsar, Statistical
+    comparisons of classifiers over multiple data sets, JMLR 7, 2006, section 3.2.2.
     """
-    # It brings matplotlib and seaborn with it.
-    from scikit_posthocs import posthoc_nemenyi_friedman
-
-    if signed.shape[1] < 2:
-        return np.ones((signed.shape[1], signed.shape[1]))
-    return posthoc_nemenyi_friedman(signed).to_numpy()
+    n, k = signed.shape
+    if k < 2:
+        return np.ones((k, k))
+    mean_ranks = rankdata(signed, axis=1).mean(axis=0)
+    distance = np.abs(mean_ranks[:, None] - mean_ranks) / math.sqrt(k * (k + 1) / (6 * n))
+    p = studentized_range.sf(distance * math.sqrt(2), k, np.inf)
+    np.fill_diagonal(p, 1)
+    return p
 
 
 def _pairs(task: Task, signed: np.ndarray, alpha: float) -> list[dict[str, object]]:

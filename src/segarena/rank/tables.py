@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from segarena.errors import ConfigError
+from segarena.extras import without
 from segarena.files import whole
 
 COLUMNS = ["task", "algorithm", "case", "value"]
@@ -19,7 +20,7 @@ MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "#n/a", "<na>"}
 # and the like make of an infinite value.
 LARGEST = 1e300
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-SOFTWARE = ("segarena", "numpy", "scipy", "pandas", "scikit-posthocs")
+SOFTWARE = ("segarena", "numpy", "scipy", "pandas")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -82,20 +83,22 @@ def about(**facts: object) -> dict[str, str]:
 def write_table(
     table: pd.DataFrame, stem: str | Path, facts: Mapping[str, str], *, plain_csv: bool = False
 ) -> None:
-    """Write `stem`.csv and `stem`.parquet, each whole or not at all.
+    """Write `stem`.csv and, where pyarrow is installed, `stem`.parquet, each whole or not at all.
 
     `facts` (see `about`) stand in the CSV as further columns, the same in every row, and in the
     Parquet file's schema metadata under the key segarena, as JSON. `plain_csv` leaves them out of
     the CSV, where others' programs expect the columns of `table` alone.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     stem = Path(stem)
     with whole(stem.with_name(f"{stem.name}.csv")) as aside:
         (table if plain_csv else table.assign(**facts)).to_csv(
             aside, index=False, lineterminator="\n"
         )
+    if without("pyarrow"):
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), b"segarena": json.dumps(dict(facts)).encode()}
     with whole(stem.with_name(f"{stem.name}.parquet")) as aside:

@@ -1,0 +1,121 @@
+"""All that reaches into Snakemake beyond its language, in one place.
+
+What is patched here is named with its reason, and tests/test_snakemake_adapter.py fails where a
+new Snakemake no longer has it. The lowest version that pyproject.toml allows is run by .ci/run.
+"""
+
+import atexit
+import contextlib
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from threading import Thread
+from typing import Any
+
+import psutil
+
+_SCRIPTS = ".snakemake/scripts/"
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE_SECONDS = 60
+
+
+def plan_quickly() -> None:
+    """Spare Snakemake two searches that grow with the run.
+
+    For garbage: a plan's objects stay, and looking through them takes a tenth of the time, and up
+    to a fifth of a dry run's at the end, when the process throws them all away. For pipes: each
+    input of a job is looked for in all jobs before it, which for the job that ends a run takes
+    minutes at ten thousand jobs and hours at a hundred thousand. No rule here has a pipe.
+    """
+    from snakemake.jobs import Job
+
+    gc.set_threshold(100_000, 10, 10)
+    atexit.register(gc.freeze)
+    Job.is_pipe_or_service_input = lambda job, path: False
+
+
+def give_no_wrong_advice() -> None:
+    """Keep back what Snakemake advises where changed code or values rerun jobs.
+
+    With `--rerun-triggers mtime` or `--cleanup-metadata` the old results would stay: exactly those
+    that the change is about.
+    """
+    from snakemake.logging import logger
+
+    logger.addFilter(lambda record: "--rerun-triggers mtime" not in str(record.msg))
+
+
+def stop_in_one_line(*, tell: bool) -> None:
+    """Let Ctrl-C and SIGTERM end the run at once: no traces, no containers left, one last line.
+
+    Snakemake would wait for all jobs at work, whole sessions, and the terminal's Ctrl-C, which goes
+    to every process, would end each with a trace of its own. Here jobs do not hear it; the head
+    process ends them, whichever signal it was sent. tell: whether this is the run itself, not one
+    of its jobs on a cluster.
+    """
+    from snakemake.shell import shell
+
+    shell.prefix("trap '' INT; ")
+    set_handler = signal.signal
+    stop = partial(_stop, set_handler=set_handler, tell=tell)
+    for number in _STOPS:
+        set_handler(number, stop)
+
+    def keep(number: int, handler: Any) -> Any:
+        # Snakemake's own handler of SIGTERM lets all jobs at work go on.
+        return stop if number == signal.SIGTERM else set_handler(number, handler)
+
+    signal.signal = keep  # type: ignore[assignment]
+
+
+def _stop(*_: object, set_handler: Callable[..., Any], tell: bool) -> None:
+    from snakemake.logging import logger
+
+    for number in _STOPS:
+        set_handler(number, signal.SIG_IGN)  # a second Ctrl-C must not stop what cleans up
+    logger.setLevel(logging.CRITICAL + 1)  # that every job failed is no news now
+    scripts: set[psutil.Process] = set()
+    atexit.register(_stopped, scripts, tell=tell)
+    Thread(target=_end_jobs, args=[scripts], daemon=True).start()
+    sys.exit(1)  # what Snakemake's scheduler takes for a Ctrl-C
+
+
+def _end_jobs(scripts: set[psutil.Process]) -> None:
+    """End the scripts of all jobs, those that are just being started as well."""
+    while True:
+        for job in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                words = job.cmdline()
+                if job in scripts or _SCRIPTS not in " ".join(words):
+                    continue
+                if "-c" in words:  # a shell: it must neither start its script now nor tell its end
+                    job.suspend()
+                    scripts.update(job.children())
+                    for script in job.children():
+                        script.terminate()
+                    job.kill()
+                else:
+                    job.terminate()
+                scripts.add(job)
+        time.sleep(0.1)
+
+
+def _stopped(scripts: set[psutil.Process], *, tell: bool) -> None:
+    psutil.wait_procs(list(scripts), timeout=_PATIENCE_SECONDS)
+    if tell:
+        print("segarena: stopped; run the same command to continue", file=sys.stderr)
+
+
+def share_resources(workflow: Any, rule: str, names: Iterable[str]) -> None:
+    """Give the rules `names` the resources that a profile or --set-resources gives to `rule`.
+
+    To be called before the first rule is read, because Snakemake looks at them once.
+    """
+    settings = workflow.resource_settings
+    given = settings.overwrite_resources
+    if rule in given:
+        settings.overwrite_resources = {**dict.fromkeys(names, given[rule]), **given}

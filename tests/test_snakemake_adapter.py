@@ -1,0 +1,51 @@
+"""What is used of Snakemake beyond its language is still there, and does what we take it to do."""
+
+import inspect
+import re
+from pathlib import Path
+
+from snakemake.api import Workflow  # first: other ways in are circular
+from snakemake.resources import Resources
+from snakemake.settings.types import ResourceSettings
+
+from segarena.snakemake_adapter import share_resources
+
+
+def test_what_is_spared_while_planning_is_still_asked_and_still_needless():
+    """Snakemake looks for pipes where a job begins, by the name that we know; no rule has any."""
+    from snakemake.jobs import Job
+
+    assert "self.is_pipe_or_service_input(" in inspect.getsource(Job.prepare)
+    rules = Path(__file__).parents[1].glob("workflow/rules/*.smk")
+    assert not [path.name for path in rules if re.search(r"\b(pipe|service)\(", path.read_text())]
+
+
+class _Workflow:
+    """The one attribute of Snakemake's workflow that the resources of a rule hang on."""
+
+    def __init__(self, settings: ResourceSettings) -> None:
+        self.resource_settings = settings
+
+
+def test_session_rules_get_what_a_profile_sets_for_session():
+    """Snakemake reads them by each rule's own name; what is set for one rule itself stays."""
+    given = {"session": {"mem_mb": 7}, "session_b": {"mem_mb": 9}}
+    settings = ResourceSettings(overwrite_resources=given)
+    share_resources(_Workflow(settings), "session", ["session_a", "session_b"])
+    read = settings._parsed_overwrite_resources  # what Snakemake makes of the public field
+    amounts = {name: dict(read[name].items())["mem_mb"].value for name in read}
+    assert amounts == {"session": 7, "session_a": 7, "session_b": 9}
+    assert isinstance(read["session_a"], Resources)
+
+
+def test_what_the_rules_ask_of_snakemake_is_there():
+    """Attributes of the workflow that its documentation does not name, by their use here."""
+    rules = Path(__file__).parents[1] / "workflow" / "rules"
+    adapter = Path(inspect.getsourcefile(share_resources) or "")
+    text = "".join(path.read_text() for path in [*rules.glob("*.smk"), adapter])
+    used = set(re.findall(r"\bworkflow\.([a-z_]+)\b", text)) - {"smk"}
+    source = inspect.getsource(Workflow)
+    for name in used:
+        assert hasattr(Workflow, name) or re.search(rf"\b{name}\b", source), name
+    assert not [name for name in used if name.startswith("_")]
+    assert not re.search(r"workflow(\.\w+)*\._", text)
