@@ -266,14 +266,14 @@ def _count(progress: Progress, results: Path, path: Path, k: int) -> None:
     progress.times.append(written)
     if record["status"] in FINE:
         return
-    log = path.with_suffix(".log")
+    log, limits = path.with_suffix(".log"), record.get("limits", {})
     progress.failures.append(
         Failure(
             case=path.parent.name,
             interaction=k,
             status=record["status"],
             message=record["message"],
-            limit_seconds=record["limits"]["seconds"] if record["status"] == "timed_out" else None,
+            limit_seconds=limits.get("seconds") if record["status"] == "timed_out" else None,
             last_line=_last_line(log),
             log=f"results/{log.relative_to(results).as_posix()}",
             written=written,
