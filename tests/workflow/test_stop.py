@@ -28,7 +28,9 @@ def waiting(empty_arena: Arena, tmp_path: Path) -> Arena:
     empty_arena.add_protocol(time={"seconds_per_label": 600, "on_overtime": "warn"})
     empty_arena.add_case("one")
     for name in ("ada", "bob"):
-        empty_arena.add_submission(name, WAITS.format(folder=str(tmp_path)) + PREDICT)
+        # Two programs: of one program under two names only one is asked.
+        program = f"# {name}\n{WAITS.format(folder=str(tmp_path))}{PREDICT}"
+        empty_arena.add_submission(name, program)
     return empty_arena
 
 
