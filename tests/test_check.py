@@ -77,6 +77,20 @@ def test_a_good_submission_passes(folder: Path, report: Any) -> None:
     ]
 
 
+def test_a_label_that_nobody_asked_for_is_warned_about(folder: Path, report: Any) -> None:
+    """Label 9 in a corner of every answer: the check passes with a warning that counts voxels."""
+    program = (folder / "predict.py").read_text()
+    answer = "segs = np.ones(shape, np.uint8); segs[0, 0, :5] = 9\nnp.savez_compressed"
+    program = program.replace("np.savez_compressed", answer)
+    (folder / "predict.py").write_text(
+        program.replace("segs=np.ones(shape, np.uint8)", "segs=segs")
+    )
+    checked = report(folder)
+    (finding,) = [finding for finding in checked["findings"] if finding["what"] == "labels"]
+    assert checked["passed"]
+    assert "5 voxels have label 9, which was not asked for" in finding["detail"]
+
+
 def test_a_submission_that_needs_boxes_is_told_so(folder: Path, report: Any) -> None:
     """Not every case has a box, which many a program takes for granted."""
     program = (folder / "predict.py").read_text()

@@ -51,6 +51,19 @@ def test_what_does_not_fit_is_told_by_its_key(config: dict, changes: dict, more:
         read({**config, **more})
 
 
+def test_a_value_for_a_label_that_no_case_has_is_refused(config: dict):
+    """The case has the labels 1 and 3: a tolerance for 3 is taken, one for 4 is a mistake."""
+    for label, fits in ((3, True), (4, False)):
+        nsd = {"name": "NSD", "tolerance_mm": {label: 5, "default": 1}}
+        mine(metrics=[{"name": "IoU"}, nsd])
+        if fits:
+            assert read(config).protocols["mine"]["metrics"][1] == nsd
+        else:
+            line = r"^mine\.yaml: metrics\.1\.tolerance_mm: no case has a label 4; .* are 1, 3$"
+            with pytest.raises(ConfigError, match=line):
+                read(config)
+
+
 def test_slices_make_a_case_a_label(config: dict):
     """Labels come from the label map, and the slice remembers its volume."""
     mine()

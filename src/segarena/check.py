@@ -24,7 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from segarena.case import Image, Truth, read_answer, read_image, write_image, write_truth
+from segarena import masks
+from segarena.case import (
+    Image,
+    Truth,
+    read_answer,
+    read_image,
+    read_truth,
+    write_image,
+    write_truth,
+)
 from segarena.errors import ConfigError, SubmissionError
 from segarena.files import read_json
 from segarena.predict import runners
@@ -263,12 +272,14 @@ def _play(
     names = [name for k in numbers for name in (f"said{k}.json", f"{k}.npz", f"{k}.json")]
     outputs = [str(folder / name) for name in names]
     values = [prompt_values(protocol, k) for k in numbers]
+    gts = read_truth(folder / "truth.npz").gts
     for record in play(files, outputs, case=case, steps=values, values={"rules": protocol}):
         k = record["interaction"]
         step = prompts[k - 1]
         log = (folder / f"{k}.log").read_text(encoding="utf-8")
         labels = len(read_json(folder / f"said{k}.json")["labels"])
         record |= {"prompt": step["prompt"], "labels": labels, "printed": log}
+        record["invented_voxels"] = masks.invented(gts, read_answer(folder / f"{k}.npz"))
         print(f"  {case}, interaction {k} ({step['prompt']}): {record['status']}", file=sys.stderr)
         yield record
 
@@ -289,12 +300,23 @@ def _judge(report: Report, protocol: Protocol) -> None:
             if call["status"] == "crashed":
                 detail += f"; the last line that it printed: {last}"
             report.findings.append(Finding(call["status"], False, detail, cure))
-    report.findings += [_time(report, protocol), _memory(asked)]
+    report.findings += [_time(report, protocol), _memory(asked), *_invented(asked)]
     written = sorted({path for call in asked for path in call.get("written", ())})
     if written:
         detail = f"writes to {', '.join(written[:5])} at run time; it is gone after each call"
         cure = "allowed here; move it to /tmp to be safe"
         report.findings.append(Finding("beside its code", True, detail, cure))
+
+
+def _invented(calls: list[dict[str, Any]]) -> list[Finding]:
+    """Warn of the first label that nobody asked for: its voxels are background for every metric."""
+    call = next((call for call in calls if call["invented_voxels"]), None)
+    if call is None:
+        return []
+    label, voxels = next(iter(call["invented_voxels"].items()))
+    where = f"{call['case']}, interaction {call['interaction']}"
+    detail = f"warning: {where}: {voxels} voxels have label {label}, which was not asked for"
+    return [Finding("labels", True, detail, "answer 0 and the labels that have prompts, no others")]
 
 
 def cure_of(call: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from segarena.predict.accepts import refusal
 from segarena.predict.image import digest
 from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
-from segarena.protocol import SCHEMAS, Protocol, is_drawn, load, read_yaml, validate
+from segarena.protocol import SCHEMAS, Protocol, is_drawn, labels_named, load, read_yaml, validate
 from segarena.sheets import notes_on, read_sheet
 from segarena.submissions import look_through
 
@@ -136,6 +136,7 @@ def _protocols(names: list[str], cases: dict[str, Case], source: str) -> dict[st
                 "give one of them another name, or remove it"
             )
         _check_fit(protocol, cases, file)
+        _check_labels(protocol, cases, file)
         found[name], files[name] = protocol, file
     return found
 
@@ -235,6 +236,28 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
             raise ConfigError(
                 f"{name}: drawn: no scribbles for {', '.join(without[:5])}; give their files in "
                 "the column `scribbles` of the sheet of cases"
+            )
+
+
+def _check_labels(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
+    """Raise ConfigError where a metric has a value for a label that no case has.
+
+    Where a label map cannot be read nothing is known; its own job reports it.
+    """
+    named = labels_named(protocol["metrics"])
+    if not named:
+        return
+    known: set[int] = set()
+    for label_map in {case.label for case in cases.values()}:
+        try:
+            known.update(remembered(label_map, CACHE / "label_ids.json", labels_of))
+        except CaseError:
+            return
+    for label, key in named.items():
+        if label not in known:
+            labels = ", ".join(map(str, sorted(known)[:20]))
+            raise ConfigError(
+                f"{name}: {key}: no case has a label {label}; the labels are {labels}"
             )
 
 

@@ -155,9 +155,15 @@ def voxels_by_label(labels: np.ndarray) -> dict[int, int]:
     """Return how many voxels each label of a map of integers from 0 to 65535 has, without 0."""
     counts = np.zeros(2**16, np.int64)
     for plane in labels:
-        found = np.bincount(plane.ravel())
+        found = np.bincount(plane.ravel().astype(np.int64))
         counts[: len(found)] += found
     return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
+
+
+def invented(truth: np.ndarray, answer: np.ndarray) -> dict[int, int]:
+    """Return the voxels of each label that an answer has and the truth does not have."""
+    known = voxels_by_label(truth)
+    return {n: voxels for n, voxels in voxels_by_label(answer).items() if n not in known}
 
 
 def _by_words(labels: np.ndarray) -> np.ndarray:

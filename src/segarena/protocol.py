@@ -5,6 +5,7 @@ a plain dict from then on, because that is what Snakemake can compare between ru
 given only the part it uses, so changing a metric rescores without running a container.
 """
 
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -86,7 +87,24 @@ def prompt_values(protocol: Protocol, k: int, repetition: int = 0) -> dict[str, 
 
 def wants_areas(protocol: Protocol) -> bool:
     """Return whether the sizes of the labels are needed beside the scores."""
-    return "min_area_px" in protocol["series"].get("noc", {})
+    ruled = any(has_empty_rule(metric) for metric in protocol["metrics"])
+    return ruled or "min_area_px" in protocol["series"].get("noc", {})
+
+
+def has_empty_rule(metric: Mapping[str, Any]) -> bool:
+    """Return whether a metric has a rule of its own for labels without voxels."""
+    return "empty" in metric or "worst_mm" in metric
+
+
+def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Return the labels that metrics have values for, and the first key that names each."""
+    named: dict[int, str] = {}
+    for position, metric in enumerate(metrics):
+        for name, value in metric.items():
+            if isinstance(value, Mapping) and name not in {"empty", "zero_unless"}:
+                labels = [int(label) for label in value if str(label).isdecimal()]
+                named |= {n: f"metrics.{position}.{name}" for n in labels if n not in named}
+    return named
 
 
 def read_yaml(path: str | Path) -> Any:

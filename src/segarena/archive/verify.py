@@ -39,6 +39,8 @@ from segarena.rank import step as rank_step
 from segarena.score import metrics_step
 from segarena.score import step as score_step
 from segarena.score.metrics import column
+from segarena.score.noc import AREAS
+from segarena.score.table import INVENTED
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, SegArenaError, zipfile.BadZipFile)
 """What reading a file that was tampered with may raise."""
@@ -251,8 +253,11 @@ def _check_scores(archived: Archived, found: Findings) -> None:
         ]
         names = {column(metric) for metric in protocol["metrics"]}
         extra = [row for row in rows[1:] if len(row) != 4 or row[2] not in names]
-        if extra and not wants_areas(protocol):
-            problems.append(f"results/{name}: {','.join(extra[0])} is of no metric of the protocol")
+        known = {INVENTED, *(AREAS if wants_areas(protocol) else ())}
+        strange = [row for row in extra if len(row) != 4 or row[2] not in known]
+        if strange:
+            line = ",".join(strange[0])
+            problems.append(f"results/{name}: {line} is of no metric of the protocol")
         if [row[:3] for row in rows if row not in extra] != expected:
             problems.append(f"results/{name}: rows missing, added or in another order")
         for row in rows[1:]:

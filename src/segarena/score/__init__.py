@@ -90,14 +90,14 @@ def _notes(
     labels: Sequence[int] | None,
 ) -> list[str]:
     """Return a line per label that is not measured: in the answer alone, or named by a metric."""
-    from segarena.masks import voxels_by_label
-    from segarena.score.metrics import labels_named
+    from segarena import masks
+    from segarena.protocol import labels_named
 
-    known = set(labels or ()) | set(voxels_by_label(truth))
-    invented = {n: v for n, v in voxels_by_label(answer).items() if n not in known}
+    known = set(labels or ()) | set(masks.voxels_by_label(truth))
     return [
         f"answer: label {label} has {voxels} voxels, but is no label of the truth: not measured"
-        for label, voxels in invented.items()
+        for label, voxels in masks.invented(truth, answer).items()
+        if label not in known
     ] + [
         f"{key}: label {label} is no label of the truth: its value is not used"
         for label, key in labels_named(metrics).items()

@@ -26,18 +26,23 @@ def made_from(files: Iterable[str | Path], **values: Any) -> str:
     return json_digest([[file_digest(path) for path in files], values])
 
 
-def values_of(table: Path, made_from: str, columns: Mapping[str, Any]) -> Values:
-    """Return what was measured before from the same; columns: what each is measured by."""
+def values_of(table: Path, made_from: str, columns: Mapping[str, Any]) -> tuple[Values, set[str]]:
+    """Return what was measured before from the same, and the columns that are whole.
+
+    columns: what each is measured by.
+    """
     kept = beside(table)
     try:
         mark = read_json(_mark(kept))
         if mark["made_from"] != made_from or mark["sha256"] != file_digest(kept):
-            return {}
+            return {}, set()
     except (FileNotFoundError, EngineError, KeyError):
-        return {}
-    same = {name for name, measured in columns.items() if mark["columns"].get(name) == measured}
+        return {}, set()
+    before = mark["columns"]
+    same = {name for name, by in columns.items() if name in before and before[name] == by}
     lines = csv.reader(read_lines(kept)[1:])
-    return {(int(k), int(label), name): value for k, label, name, value in lines if name in same}
+    values = {(int(k), int(label), name): v for k, label, name, v in lines if name in same}
+    return values, same
 
 
 def keep(table: Path, made_from: str, columns: Mapping[str, Any]) -> None:

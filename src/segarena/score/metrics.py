@@ -278,18 +278,6 @@ def column(metric: Mapping[str, Any]) -> str:
     return str(metric.get("as", metric["name"]))
 
 
-def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    """Return the labels that parameters give values for, and the first key that names each."""
-    return {
-        int(label): f"metrics.{position}.{name}"
-        for position, given in reversed(list(enumerate(metrics)))
-        for name, value in given.items()
-        if name in METRICS[given["name"]].parameters and isinstance(value, Mapping)
-        for label in value
-        if label != "default"
-    }
-
-
 def _check_parameters(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in OUTSIDE_KEYS and name not in metric.parameters:

@@ -15,12 +15,16 @@ import numpy as np
 
 from segarena.errors import EngineError
 from segarena.files import read_lines, whole
+from segarena.protocol import has_empty_rule
 from segarena.score.curves import auc
 from segarena.score.metrics import METRICS, column
 from segarena.score.noc import AREAS, failed, large_enough, noc
 
 Scores = dict[str, dict[int, list[float]]]
 Row = dict[str, Any]
+
+INVENTED = "invented_voxels"
+"""Rows of a case's scores that are no metric: the voxels of labels that the truth does not have."""
 
 _WORST = {True: 0.0, False: float("inf"), None: float("nan")}
 """The value of answers that do not count, by `larger_is_better`."""
@@ -29,10 +33,13 @@ _WORST = {True: 0.0, False: float("inf"), None: float("nan")}
 def read_scores(path: str | Path) -> Scores:
     """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label.
 
-    Raises EngineError where lines are missing: half a table must not become a score.
+    Labels that an answer invented are left out. Raises EngineError where lines are missing: half a
+    table must not become a score.
     """
     scores: Scores = {}
     for line in csv.DictReader(read_lines(path)):
+        if line["metric"] == INVENTED:
+            continue
         series = scores.setdefault(line["metric"], {})
         series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
     if len({tuple((k, len(v)) for k, v in series.items()) for series in scores.values()}) != 1:
@@ -79,6 +86,7 @@ def row(
         "num_class": labels,
         "runtime_upperbound": bound,
         **_noc_columns(scores, seconds, values, asked or [True] * len(seconds)),
+        **_empty_columns(scores, values["metrics"]),
     }
 
 
@@ -116,6 +124,16 @@ def _noc_columns(
     if "min_area_px" in wanted:
         columns |= _large_columns(scores, values, wanted["min_area_px"])
     return columns
+
+
+def _empty_columns(scores: Scores, metrics: Sequence[dict[str, Any]]) -> Row:
+    """Return how many values of a metric are of labels without voxels, where a rule gives them."""
+    ruled = [column(metric) for metric in metrics if has_empty_rule(metric)]
+    if not ruled:
+        return {}
+    truth, answer = (scores[name] for name in AREAS)
+    number = sum(not (t and a) for k in truth for t, a in zip(truth[k], answer[k], strict=True))
+    return {f"{name}_Empty": number for name in ruled}
 
 
 def _large_columns(scores: Scores, values: dict[str, Any], min_area: int) -> Row:

@@ -1,0 +1,88 @@
+"""Tests of the table of scores of a case: its rows, and what it does not measure again."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segarena.case import Truth, write_answer, write_truth
+from segarena.score import step
+from segarena.score.table import read_scores, row
+
+VALUES = {"series": {"auc_from": 1}, "time": {"seconds_per_label": 60, "on_overtime": "zero"}}
+
+
+@pytest.fixture
+def files(tmp_path: Path):
+    """Save a truth of the labels 1 and 2, ids 3 and 8 in their file, and answers (D, H, W)."""
+    gts = np.zeros((2, 4, 6), np.uint8)
+    gts[0, :2, :2], gts[1, 2:, 3:5] = 1, 2
+    truth = Truth(gts, {1: 3, 2: 8}, spacing_mm=(1.0, 1.0, 1.0))
+    write_truth(tmp_path / "truth.npz", truth)
+
+    def save(*answers):
+        paths = [str(tmp_path / f"{k}.npz") for k in range(1, len(answers) + 1)]
+        for path, segs in zip(paths, answers, strict=True):
+            write_answer(path, segs)
+        return {"truth": str(tmp_path / "truth.npz"), "answers": paths}
+
+    return save, gts
+
+
+def rows_of(table: Path) -> list[list[str]]:
+    with table.open() as file:
+        return list(csv.reader(file))[1:]
+
+
+def test_labels_that_an_answer_invents_have_rows(files, tmp_path):
+    """Label 7 has five voxels in the second answer and is in no other row."""
+    save, gts = files
+    invented = gts.copy()
+    invented[0, 3, :5] = 7
+    table = tmp_path / "case.csv"
+    step.main(save(gts, invented), str(table), [{"name": "DSC"}])
+    assert rows_of(table) == [
+        ["1", "3", "DSC", "1.0"],
+        ["1", "8", "DSC", "1.0"],
+        ["2", "3", "DSC", "1.0"],
+        ["2", "7", "invented_voxels", "5.0"],
+        ["2", "8", "DSC", "1.0"],
+    ]
+    assert read_scores(table) == {"DSC": {1: [1.0, 1.0], 2: [1.0, 1.0]}}
+
+
+def test_invented_labels_are_kept_with_what_was_measured(files, tmp_path, monkeypatch):
+    """A metric less in a protocol measures nothing, and the row of the invented label stays."""
+    save, gts = files
+    invented = gts.copy()
+    invented[0, 3, :5] = 7
+    table, answers = tmp_path / "case.csv", save(invented)
+    step.main(answers, str(table), [{"name": "DSC"}, {"name": "IoU"}])
+    table.unlink()
+    monkeypatch.setattr(step, "score", None)
+    step.main(answers, str(table), [{"name": "IoU"}])
+    assert rows_of(table) == [
+        ["1", "3", "IoU", "1.0"],
+        ["1", "7", "invented_voxels", "5.0"],
+        ["1", "8", "IoU", "1.0"],
+    ]
+
+
+def test_rules_for_empty_labels_are_applied_and_counted(files, tmp_path):
+    """The first answer has neither label, the second one of two: HD counts 50 thrice, DSC 0.25."""
+    save, gts = files
+    one = np.where(gts == 1, gts, 0)
+    metrics = [
+        {"name": "DSC", "empty": {"answer": 0.25}},
+        {"name": "HD", "worst_mm": 50},
+        {"name": "HD", "as": "HD_as_ever"},
+    ]
+    table = tmp_path / "case.csv"
+    step.main(save(np.zeros_like(gts), one), str(table), metrics, areas=True)
+    scores = read_scores(table)
+    assert scores["DSC"] == {1: [0.25, 0.25], 2: [1, 0.25]}
+    assert scores["HD"] == {1: [50, 50], 2: [0, 50]}
+    made = row("case", scores, [1.0, 1.0], {**VALUES, "metrics": metrics})
+    assert (made["DSC_Empty"], made["HD_Empty"]) == (3, 3)
+    assert "HD_as_ever_Empty" not in made
