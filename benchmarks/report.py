@@ -87,7 +87,7 @@ def rank_tables(folder: Path, teams: list[str], metrics: list[str]) -> None:
     pairs = pd.DataFrame({"task": metrics}).merge(pd.DataFrame({"algorithm": teams}), how="cross")
     pairs = pairs.merge(pd.DataFrame({"other": teams}), how="cross")
     pairs = pairs[pairs["algorithm"] != pairs["other"]].assign(
-        subgroup="all", p_holm=0.01, rank_biserial=0.53, share_better=0.6
+        subgroup="all", p_holm=0.01, rank_biserial=0.53, share_better=0.6, share_tied=0.1
     )
     found = {
         "schemes": schemes,

@@ -333,12 +333,12 @@ def _time(report: Report, protocol: Protocol) -> Finding:
     """Compare with the limit, whichever way the protocol counts."""
     time, slowest, limit = protocol["time"], 0.0, 0.0
     for call in report.calls:
-        per_case = time.get("per", "case") == "case"
+        per_case = time.get("per", "call") == "case"
         seconds = call["case_seconds"] if per_case else call["seconds"]
         allowed = time["seconds_per_label"] * call["labels"]
         if limit == 0 or seconds / allowed > slowest / limit:
             slowest, limit = seconds, allowed
-    unit = "case" if time.get("per", "case") == "case" else "call"
+    unit = "case" if time.get("per", "call") == "case" else "call"
     detail = f"the slowest {unit} took {slowest:.1f} s of {limit:g} s"
     return Finding("time", slowest <= limit, detail, "" if slowest <= limit else "be quicker")
 

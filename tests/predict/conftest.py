@@ -32,7 +32,7 @@ RULES: dict[str, Any] = {
     "name": "test",
     "version": 1,
     "on_failure": "previous",
-    "time": {"seconds_per_label": 60, "on_overtime": "zero"},
+    "time": {"seconds_per_label": 60, "per": "case", "on_overtime": "zero"},
     "limits": {"memory_gb": 0.5, "output_gb": 0.01, "disk_gb": 0.05, "tmp_gb": 0.1},
 }
 

@@ -157,7 +157,7 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "out_of_memory",
         "limit of 51.2 MiB",
     ),
-    "sleeps for ever": ("sleep 100000", {"seconds": 1}, "timed_out", "stopped at the time limit"),
+    "sleeps for ever": ("sleep 100000", {"seconds": 1}, "timed_out", "stopped after"),
     "ignores SIGTERM": (
         "trap '' TERM INT HUP; while :; do sleep 1; done",
         {"seconds": 1},
@@ -179,7 +179,7 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "exec >&- 2>&-; sleep 1000",
         {"seconds": 2},
         "timed_out",
-        "stopped at the time limit",
+        "stopped after",
     ),
     "writes beside its code": (f"mkdir cache; date > cache/x; {COPY}", {}, "ok", ""),
     "may not write beside its code": (

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,8 @@ def test_the_time_of_a_case_is_what_is_left_of_it(tmp_path: Path, table: Any) ->
     assert played.status == "timed_out"
     assert played.record["limits"]["seconds"] == pytest.approx(1.0)
     assert played.record["case_seconds"] > 60
+    limit = r"stopped after \d\.\d s: the limit is 60 s for the case, of which 1\.0 s were left"
+    assert re.fullmatch(limit, played.record["message"])
 
 
 def test_a_case_without_time_left_starts_nothing(tmp_path: Path, table: Any) -> None:
@@ -121,6 +124,8 @@ def test_a_case_without_time_left_starts_nothing(tmp_path: Path, table: Any) -> 
     used = replace(table, previous=np.zeros(SHAPE, np.uint8), used_seconds=60.5)
     played = used.play(in_process(tmp_path, f"touch {tmp_path}/was-run"))
     assert (played.status, played.record["seconds"]) == ("timed_out", 0)
+    message = "nothing was run: the limit is 60 s for the case, and all of it was used before"
+    assert played.record["message"] == message
     assert not (tmp_path / "was-run").exists()
 
 
@@ -133,9 +138,21 @@ def test_the_time_of_a_call_is_its_own(tmp_path: Path, table: Any) -> None:
     assert played.status == "no_answer"
 
 
+def test_a_limit_is_for_the_call_unless_a_protocol_says_otherwise(
+    tmp_path: Path, table: Any
+) -> None:
+    """Without `per` a call has its own time, and the message of one that was stopped says so."""
+    rules = {**table.rules, "time": {"seconds_per_label": 1, "on_overtime": "warn", "kill_at": 2}}
+    used = replace(table, previous=np.zeros(SHAPE, np.uint8), used_seconds=500.0, rules=rules)
+    played = used.play(in_process(tmp_path, "sleep 30"))
+    assert played.status == "timed_out"
+    limit = r"stopped after \d+\.\d s: the limit is 2 s for the call"
+    assert re.fullmatch(limit, played.record["message"])
+
+
 def test_where_overtime_is_only_noted_calls_are_killed_later(tmp_path: Path, table: Any) -> None:
     """on_overtime: warn lets a case run to kill_at times its limit."""
-    time = {"seconds_per_label": 60, "on_overtime": "warn", "kill_at": 10}
+    time = {"seconds_per_label": 60, "per": "case", "on_overtime": "warn", "kill_at": 10}
     used = replace(
         table,
         previous=np.zeros(SHAPE, np.uint8),

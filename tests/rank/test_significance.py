@@ -24,6 +24,7 @@ def test_effect_sizes_by_hand():
         "mean_advantage": 0.5,
         "median_advantage": 1.5,
         "share_better": 0.75,
+        "share_tied": 0.0,
         "rank_biserial": pytest.approx(0.2),
     }
 
@@ -33,6 +34,14 @@ def test_effect_sizes_without_a_difference():
     found = effect_sizes(np.zeros(4))
     assert found["share_better"] == 0.5
     assert found["rank_biserial"] == 0
+
+
+def test_a_single_case_that_differs_shows_beside_its_ties():
+    """Rank-biserial is 1 where one of six cases differs; the five ties and 7/12 stand beside it."""
+    found = effect_sizes(np.array([0, 0, 0.5, 0, 0, 0]))
+    assert found["rank_biserial"] == 1
+    assert found["share_tied"] == pytest.approx(5 / 6)
+    assert found["share_better"] == pytest.approx(7 / 12)
 
 
 def test_pairwise_equals_scipy_and_posthocs():

@@ -8,11 +8,11 @@ from segarena.report.certainty import sentence
 NAMES = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
 
 
-def told(ranks: list[int], shares: list[float], *, cases: int = 100) -> str:
+def told(ranks: list[int], shares: list[float], *, cases: int = 100, beaten: str = "bc") -> str:
     table = pd.DataFrame(
         {"algorithm": list("abc")[: len(ranks)], "rank": ranks, "share_first": shares}
     )
-    return sentence(table, NAMES, cases=cases, samples=1000)
+    return sentence(table, NAMES, cases=cases, samples=1000, beaten=set(beaten))
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,24 @@ def test_few_cases_are_told() -> None:
     """Below twenty cases the sentence warns; one case is not called cases."""
     assert "few cases" in told([1, 2], [1.0, 0.0], cases=1)
     assert "of the 1 case:" in told([1, 2], [1.0, 0.0], cases=1)
+
+
+@pytest.mark.parametrize("share", [0.85, 0.98, 1.0])
+@pytest.mark.parametrize(("beaten", "open_"), [("", "Beta and Gamma"), ("b", "Gamma")])
+def test_what_no_test_tells_apart_is_not_called_certain(
+    share: float, beaten: str, open_: str
+) -> None:
+    """Above a map without a significant pair, no share of draws makes the first place certain."""
+    text = told([1, 2, 3], [share, 1 - share, 0.0], beaten=beaten)
+    assert f"no test tells it from {open_}, so the first place is open." in text
+    assert not any(word in text for word in ("certain", "likely"))
+
+
+def test_many_rivals_are_counted() -> None:
+    """Of more than three that no test tells apart, two are named."""
+    names = {name: name.upper() for name in "abcdef"}
+    table = pd.DataFrame(
+        {"algorithm": list(names), "rank": range(1, 7), "share_first": [1.0, 0, 0, 0, 0, 0]}
+    )
+    text = sentence(table, names, cases=50, samples=10, beaten=())
+    assert "from B, C and 3 others" in text

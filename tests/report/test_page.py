@@ -1,5 +1,6 @@
 """The files of a report, without a browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -75,13 +76,13 @@ def test_shared_names_are_told_apart(found: results.Results) -> None:
 
 def test_failures_are_those_that_are_not_fine(run_folder: Path, found: results.Results) -> None:
     """The one failed answer is found, with its reason."""
-    failed = results.failures(run_folder / "results" / "predict" / "cvpr25", found)
+    failed = results.failures(found)
     assert failed[["submission", "case", "interaction"]].to_numpy().tolist() == [["beta", "c", 2]]
 
 
-def test_failures_of_a_run_without_records(tmp_path: Path, found: results.Results) -> None:
+def test_failures_of_a_run_without_records(found: results.Results) -> None:
     """Where no record is, nothing failed, and the table has its columns."""
-    failed = results.failures(tmp_path, found)
+    failed = results.failures(dataclasses.replace(found, calls=found.calls.head(0)))
     assert failed.empty
     assert "message" in failed
 
@@ -127,7 +128,7 @@ def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
     )
     specs = draw(tmp_path / "report" / "figures", alone)
     assert set(specs) == set(FIGURES)
-    failed = results.failures(tmp_path, alone)
+    failed = results.failures(alone)
     write(tmp_path / "report", alone, failed=failed, specs=specs, vega="", software="")
     text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "alpha is the only submission" in text
@@ -179,7 +180,7 @@ def test_repetitions_are_averaged_and_their_spread_is_shown(
     alpha = twice.scores.set_index(["submission", "case"]).loc[("alpha", "a")]
     first = twice.first.set_index(["submission", "case"]).loc[("alpha", "a")]
     assert alpha["DSC_Final"] == pytest.approx(first["DSC_Final"] + 0.1)
-    failed = results.failures(tmp_path, twice)
+    failed = results.failures(twice)
     write(tmp_path / "report", twice, failed=failed, specs={}, vega="", software="")
     text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "Spread over 2 repetitions" in text

@@ -9,7 +9,7 @@ from segarena.score.table import row
 VALUES = {
     "metrics": [{"name": "IoU"}, {"name": "HD95"}],
     "series": {"auc_from": 1, "noc": {"at": [0.8, 0.9], "min_area_px": 150}},
-    "time": {"seconds_per_label": 60, "on_overtime": "zero"},
+    "time": {"seconds_per_label": 60, "per": "case", "on_overtime": "zero"},
 }
 # Interactions 1 to 4 of two labels; the user was satisfied after the third.
 SCORES = {

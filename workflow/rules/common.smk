@@ -232,7 +232,7 @@ def finished_run(wildcards):
 
 def ranked_protocol(wildcards):
     protocol = protocol_of(wildcards)
-    keys = ("name", "version", "seed", "user", "metrics", "ranking")
+    keys = ("name", "version", "seed", "user", "time", "metrics", "ranking")
     return {key: protocol[key] for key in keys}
 
 
@@ -283,6 +283,10 @@ def predict_part(protocol):
     """Return all but the files that an answer depends on."""
     keys = ("name", "version", "on_failure", "time", "limits", "reuse")
     rules_of_play = {key: protocol[key] for key in keys if key in protocol}
+    # What a failed call counts as is for the ranking; no answer depends on it.
+    rules_of_play["time"] = {
+        key: value for key, value in protocol["time"].items() if key != "failed"
+    }
     return {
         "rules": rules_of_play,
         "gpu": ARENA.gpus > 0,

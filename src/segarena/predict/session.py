@@ -92,6 +92,8 @@ def answer(
         key = answer_key(image, case, limits, gpu=with_gpu, seen=seen, origin=list(origin))
         ask = partial(_call, image, case, image_npz, members, limits)
         found, facts = _reuse_or_ask(store, key, ask, limits, with_gpu=with_gpu)
+    if facts["status"] == "timed_out":
+        facts["message"] = _overtime(rules["time"], len(said["labels"]), limits, facts["seconds"])
     segs = facts.pop("segs", None)
     printed = facts.pop("printed", "")
     head = {
@@ -311,13 +313,33 @@ def _fallback(
 
 def limits_of(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits:
     """Return the limits of the next call, given the seconds that the case has used already."""
-    time = rules["time"]
-    seconds = time["seconds_per_label"] * max(labels, 1)
-    if time["on_overtime"] == "warn":  # where more time is worth nothing, none is spent
-        seconds *= time.get("kill_at", 1)
-    if time.get("per", "case") == "case":
+    seconds = _seconds(rules["time"], labels)
+    if _is_per_case(rules["time"]):
         seconds -= used_seconds
     return Limits.of(rules["limits"], seconds=seconds, machine_memory_bytes=machine_memory_bytes())
+
+
+def _overtime(time: dict[str, Any], labels: int, limits: Limits, seconds: float) -> str:
+    """Return the message of a call that was stopped, or not made, for lack of time.
+
+    It is made from the protocol, since an answer of the store may come from another one.
+    """
+    per_case = _is_per_case(time)
+    limit = f"the limit is {_seconds(time, labels):g} s for the {'case' if per_case else 'call'}"
+    if limits.seconds <= 0:
+        return f"nothing was run: {limit}, and all of it was used before"
+    left = f", of which {limits.seconds:.1f} s were left" if per_case else ""
+    return f"stopped after {seconds:.1f} s: {limit}{left}"
+
+
+def _is_per_case(time: dict[str, Any]) -> bool:
+    return bool(time.get("per", "call") == "case")
+
+
+def _seconds(time: dict[str, Any], labels: int) -> float:
+    # Where more time is worth nothing, none is spent.
+    times = time.get("kill_at", 1) if time["on_overtime"] == "warn" else 1
+    return float(time["seconds_per_label"] * max(labels, 1) * times)
 
 
 @contextmanager

@@ -16,6 +16,11 @@ _SUFFIX = re.compile(r"_(AUC|Final|\d+|Final_min\d+)$")
 _TIMES = re.compile(r"TotalRunningTime|RunningTime_\d+|SecondsPerClick")
 
 
+def is_time(name: str) -> bool:
+    """Say whether a column of a team's table is a time."""
+    return _TIMES.fullmatch(name) is not None
+
+
 def directions(
     columns: Sequence[str], metrics: Sequence[Mapping[str, Any]], *, interactions: int
 ) -> tuple[set[str], dict[str, float]]:
@@ -32,7 +37,7 @@ def directions(
         if name.startswith(("NoC@", "NoF@")):
             smaller.add(name)
             worst[name] = float(interactions) if name.startswith("NoC@") else 1.0
-        elif _TIMES.fullmatch(name) or (metric is not None and not metric.larger_is_better):
+        elif is_time(name) or (metric is not None and not metric.larger_is_better):
             smaller.add(name)
         elif metric is not None and math.isfinite(metric.range[0]):
             worst[name] = metric.range[0]

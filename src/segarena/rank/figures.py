@@ -130,7 +130,8 @@ def tau_violins(taus: pd.DataFrame) -> Chart:
 def significance_map(pairwise: pd.DataFrame, order: Sequence[str]) -> Chart:
     """Is the row significantly better than the column? `pairwise`, one task, `order` best first.
 
-    Filled where it is (Holm); the number is the rank-biserial correlation.
+    Filled where it is (Holm); the number is the rank-biserial correlation, and below it, where
+    there is room and any, the share of cases on which the two tie.
     """
     size = 36 if len(order) <= 12 else 22
     # Rank-biserial in a small cell: +.53 says it in four characters.
@@ -139,6 +140,7 @@ def significance_map(pairwise: pd.DataFrame, order: Sequence[str]) -> Chart:
     )
     data = pairwise.assign(
         label=shown.where(pairwise["rank_biserial"] != 0, "0"),
+        tied=pairwise["share_tied"].map(lambda s: f"={s:.0%}" if s > 0 else ""),
         verdict=np.where(pairwise["significant"], "row better, significant", "not significant"),
     )
     verdicts = alt.Scale(
@@ -149,14 +151,24 @@ def significance_map(pairwise: pd.DataFrame, order: Sequence[str]) -> Chart:
         y=alt.Y("algorithm:N", sort=list(order), title="Is this one better"),
     )
     cells = base.mark_rect(stroke="white").encode(
-        color=alt.Color("verdict:N", title="Number: rank-biserial", scale=verdicts),
-        tooltip=["algorithm:N", "other:N", "p_holm:Q", "rank_biserial:Q", "share_better:Q"],
+        color=alt.Color("verdict:N", title="Number: rank-biserial; =: cases tied", scale=verdicts),
+        tooltip=[
+            "algorithm:N",
+            "other:N",
+            "p_holm:Q",
+            "rank_biserial:Q",
+            "share_better:Q",
+            "share_tied:Q",
+        ],
     )
-    text = base.mark_text(fontSize=10 if size > 30 else 7).encode(
-        text="label:N",
-        color=alt.condition("datum.significant", alt.value("white"), alt.value("#333333")),
-    )
-    layers = alt.layer(cells, text).properties(width=alt.Step(size), height=alt.Step(size))
+    colour = alt.condition("datum.significant", alt.value("white"), alt.value("#333333"))
+    room = size > 30
+    text = base.mark_text(fontSize=10 if room else 7, dy=-5 if room else 0)
+    found = [cells, text.encode(text="label:N", color=colour)]
+    if room:
+        tied = base.mark_text(fontSize=8, dy=8).encode(text="tied:N", color=colour)
+        found.append(tied)
+    layers = alt.layer(*found).properties(width=alt.Step(size), height=alt.Step(size))
     return _styled(layers)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from segarena.errors import ConfigError
 from segarena.rank.aggregate import SCHEMES, consensus, ranks
 from segarena.rank.tables import LARGEST
+from segarena.rank.ties import break_ties
 
 SMALLER_IS_BETTER = frozenset({"TotalRunningTime"})
 # The worst possible value where a metric has one; else the worst that was measured.
@@ -106,6 +107,7 @@ def leaderboard(
     metrics: Sequence[str],
     deciding_scheme: str,
     weights: Mapping[str, float] | None = None,
+    ties: Sequence[str] = (),
     smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
     worst: Mapping[str, float] = WORST,
     alpha: float = 0.05,
@@ -114,18 +116,23 @@ def leaderboard(
 
     `scores` has the columns submission, case and `metrics`, as `complete` returns it. The final
     rank is the rank of `mean_rank`, the (weighted) mean over the metrics of the ranks under
-    `deciding_scheme`. After rank, submission and mean_rank come METRIC_mean and METRIC_SCHEME, the
-    rank under each scheme, for every metric.
+    `deciding_scheme`; the first of `ties` that tells equal ones apart decides among them. After
+    rank, submission and mean_rank come METRIC_mean and METRIC_SCHEME, the rank under each scheme,
+    for every metric.
     """
     found = metric_ranks(
-        scores, metrics=metrics, smaller_is_better=smaller_is_better, worst=worst, alpha=alpha
+        scores,
+        metrics=list(dict.fromkeys([*metrics, *ties])),
+        smaller_is_better=smaller_is_better,
+        worst=worst,
+        alpha=alpha,
     )
     means = found[found["scheme"] == "mean_then_rank"]
     means = means.pivot(index="submission", columns="metric", values="score").add_suffix("_mean")
     places = found.assign(column=found["metric"] + "_" + found["scheme"])
     places = places.pivot(index="submission", columns="column", values="rank")
     columns = [f"{metric}_{name}" for metric in metrics for name in ("mean", *SCHEMES)]
-    board = final_ranks(found, weights=weights)
+    board = final_ranks(found, metrics=metrics, ties=ties, weights=weights)
     board = board[board["scheme"] == deciding_scheme].set_index("submission")
     board = board[["rank", "mean_rank"]].join(means).join(places).reset_index()
     board = board.sort_values(["rank", "submission"], ignore_index=True)
@@ -133,15 +140,26 @@ def leaderboard(
 
 
 def final_ranks(
-    by_metric: pd.DataFrame, *, weights: Mapping[str, float] | None = None
+    by_metric: pd.DataFrame,
+    *,
+    metrics: Sequence[str],
+    ties: Sequence[str] = (),
+    weights: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Return the consensus over the metrics under each scheme: scheme, submission, mean_rank, rank.
 
-    `by_metric` is what `metric_ranks` returns.
+    `by_metric` is what `metric_ranks` returns, of `metrics` and `ties`.
     """
     renamed = by_metric.rename(columns={"submission": "algorithm"})
-    found = consensus(renamed, over="metric", weights=weights)
-    return found.rename(columns={"algorithm": "submission", "score": "mean_rank"})
+    found = consensus(
+        renamed[renamed["metric"].isin(metrics)], over="metric", weights=weights
+    ).rename(columns={"algorithm": "submission", "score": "mean_rank"})
+    places = by_metric.set_index(["metric", "scheme", "submission"])["rank"]
+    for scheme, rows in found.groupby("scheme", sort=False):
+        by_tie = [places.loc[tie, scheme].loc[rows["submission"]].to_numpy() for tie in ties]
+        broken = break_ties(rows["rank"].to_numpy()[None], [rank[None] for rank in by_tie])
+        found.loc[rows.index, "rank"] = broken[0]
+    return found
 
 
 def tidy(scores: pd.DataFrame, metric: str, *, task: str = "all") -> pd.DataFrame:

@@ -24,6 +24,8 @@ from segarena.rank.stability import BOOTSTRAPS, FINAL, Stability, merge, score_s
 from segarena.rank.tables import about, write_table
 
 EVERYTHING = "all"
+FAILED = "failed call"
+"""The policy that the table of missing values names for a time that counts as the worst."""
 
 
 def rank_scores(
@@ -36,6 +38,8 @@ def rank_scores(
     protocol_version: int,
     seed: int,
     policy: str = "worst",
+    ties: Sequence[str] = (),
+    failed: pd.DataFrame | None = None,
     weights: Mapping[str, float] | None = None,
     smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
     worst: Mapping[str, float] = WORST,
@@ -47,16 +51,23 @@ def rank_scores(
 
     `scores` has the columns submission, case and `metrics`. `subgroups` has the columns case and
     subgroup ("modality: CT"), a row for each subgroup a case is in; each is ranked again, as "all"
-    is. worst: a metric's worst value, where it has one. Written are leaderboard, schemes, missing,
-    significance and stability/*, each as CSV and Parquet.
+    is. worst: a metric's worst value, where it has one. ties: the metrics that decide among equal
+    final ranks, in turn. failed: the times of failed calls that were changed before (submission,
+    case, metric, value), to be listed among the missing ones. Written are leaderboard, schemes,
+    missing, significance and stability/*, each as CSV and Parquet.
     """
     out = Path(out)
     facts = about(
         protocol=protocol, protocol_version=protocol_version, seed=seed, bootstraps=bootstraps
     )
+    used = list(dict.fromkeys([*metrics, *ties]))
     scores, affected = complete(
-        scores, metrics=metrics, policy=policy, smaller_is_better=smaller_is_better, worst=worst
+        scores, metrics=used, policy=policy, smaller_is_better=smaller_is_better, worst=worst
     )
+    if failed is not None and len(failed):
+        affected = pd.concat(
+            [affected, failed.assign(policy=FAILED)[affected.columns]], ignore_index=True
+        )
     options: dict[str, Any] = {
         "metrics": metrics,
         "smaller_is_better": smaller_is_better,
@@ -65,14 +76,20 @@ def rank_scores(
     }
     schemes, tests, assessed = [], [], []
     for name, part in _subgroups(scores, subgroups):
-        by_metric = metric_ranks(part, **options)
-        final = final_ranks(by_metric, weights=weights).rename(columns={"mean_rank": "score"})
+        of_all = metric_ranks(part, **{**options, "metrics": used})
+        by_metric = of_all[of_all["metric"].isin(metrics)]
+        final = final_ranks(of_all, metrics=metrics, ties=ties, weights=weights)
+        final = final.rename(columns={"mean_rank": "score"})
         found = pd.concat([by_metric, final.assign(metric=FINAL)], ignore_index=True)
         schemes.append(found.assign(subgroup=name))
         tests.append(_score_pairwise(part, **options).assign(subgroup=name))
-        stable = score_stability(part, seed=seed, bootstraps=bootstraps, weights=weights, **options)
+        stable = score_stability(
+            part, seed=seed, bootstraps=bootstraps, weights=weights, ties=ties, **options
+        )
         assessed.append(stable.labelled("subgroup", name))
-    board = leaderboard(scores, deciding_scheme=deciding_scheme, weights=weights, **options)
+    board = leaderboard(
+        scores, deciding_scheme=deciding_scheme, weights=weights, ties=ties, **options
+    )
     write_table(board, out / "leaderboard", facts)
     columns = ["subgroup", "metric", "scheme", "submission", "score", "rank"]
     write_table(pd.concat(schemes, ignore_index=True)[columns], out / "schemes", facts)

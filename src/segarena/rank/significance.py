@@ -26,6 +26,7 @@ PAIRWISE_COLUMNS = [
     "mean_advantage",
     "median_advantage",
     "share_better",
+    "share_tied",
     "rank_biserial",
     "p_nemenyi",
 ]
@@ -80,7 +81,9 @@ def effect_sizes(differences: np.ndarray) -> dict[str, float]:
 
     `rank_biserial`: the matched-pairs rank-biserial correlation (Kerby 2014), the share of the rank
     sum for the first less the share against it, from -1 to 1 and 0 without a difference.
-    `share_better`: the share of cases on which it is better, a tie counting half.
+    It leaves ties out, so it is 1 where a single case differs: read it with `share_tied`, the share
+    of the cases on which both are equal. `share_better`: the share of cases on which the first is
+    better, a tie counting half.
     """
     left = differences[differences != 0]
     ranks = rankdata(np.abs(left))
@@ -89,6 +92,7 @@ def effect_sizes(differences: np.ndarray) -> dict[str, float]:
         "mean_advantage": float(differences.mean()),
         "median_advantage": float(np.median(differences)),
         "share_better": float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
+        "share_tied": float(np.mean(differences == 0)),
         "rank_biserial": float((ranks * np.sign(left)).sum() / total) if total else 0.0,
     }
 

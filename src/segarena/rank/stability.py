@@ -13,9 +13,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from segarena.rank import ties
 from segarena.rank.aggregate import SCHEMES, sample_places, tasks
 from segarena.rank.leaderboard import SMALLER_IS_BETTER, WORST, worst_value
+from segarena.rank.ties import break_ties, settled
+from segarena.rank.ties import ranks as places
 
 BOOTSTRAPS = 1000
 FINAL = "final"
@@ -80,6 +81,7 @@ def score_stability(
     seed: int,
     bootstraps: int = BOOTSTRAPS,
     weights: Mapping[str, float] | None = None,
+    ties: Sequence[str] = (),
     smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
     worst: Mapping[str, float] = WORST,
     alpha: float = 0.05,
@@ -87,24 +89,29 @@ def score_stability(
     """Return the stability of a leaderboard: by each metric, and of the final rank.
 
     `scores` is what `leaderboard.complete` returns. The column task holds the metric, or "final"
-    for the consensus over the metrics.
+    for the consensus over the metrics. ties: the metrics that decide among equal final ranks.
     """
     wide = {
         metric: scores.pivot(index="case", columns="submission", values=metric).astype(float)
-        for metric in metrics
+        for metric in dict.fromkeys([*metrics, *ties])
     }
     first = wide[metrics[0]]
     cases, submissions = tuple(first.index), tuple(first.columns)
     draws = draw(len(cases), bootstraps=bootstraps, seed=seed, name=FINAL)
     found: dict[str, tuple[Ranks, Ranks, Ranks]] = {}
-    for metric in metrics:
+    for metric, table in wide.items():
         counts_as = worst_value(
             scores[metric], metric, smaller_is_better=smaller_is_better, worst=worst
         )
 
-        def rank(samples: np.ndarray, metric: str = metric, counts_as: float = counts_as) -> Ranks:
+        def rank(
+            samples: np.ndarray,
+            metric: str = metric,
+            values: np.ndarray = settled(table.to_numpy()),  # noqa: B008
+            counts_as: float = counts_as,
+        ) -> Ranks:
             return _ranks(
-                ties.settled(wide[metric].to_numpy()),
+                values,
                 samples,
                 larger_is_better=metric not in smaller_is_better,
                 alpha=alpha,
@@ -113,9 +120,15 @@ def score_stability(
 
         found[metric] = _all_samples(rank, draws)
     weight = None if weights is None else [weights[metric] for metric in metrics]
-    found[FINAL] = tuple(  # type: ignore[assignment]
-        _consensus([found[metric][kind] for metric in metrics], weight) for kind in range(3)
-    )
+    decided: list[Ranks] = []
+    for kind in range(3):
+        ranks = _consensus([found[metric][kind] for metric in metrics], weight)
+        others = [found[tie][kind] for tie in ties]
+        decided.append(
+            {name: break_ties(rank, [by[name] for by in others]) for name, rank in ranks.items()}
+        )
+    found = {metric: found[metric] for metric in metrics}
+    found[FINAL] = (decided[0], decided[1], decided[2])
     return merge([_assess(name, submissions, cases, ranks) for name, ranks in found.items()])
 
 
@@ -192,9 +205,7 @@ def _all_samples(
 def _consensus(by_metric: list[Ranks], weights: list[float] | None) -> Ranks:
     given = weights or [1.0] * len(by_metric)  # np.average without weights fails on no samples
     return {
-        scheme: ties.ranks(
-            np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=given)
-        )
+        scheme: places(np.average([ranks[scheme] for ranks in by_metric], axis=0, weights=given))
         for scheme in by_metric[0]
     }
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from segarena.errors import ConfigError, EngineError
 from segarena.files import read_lines
-from segarena.rank.columns import directions
+from segarena.rank.calls import count_failed, read_calls
+from segarena.rank.columns import directions, is_time
 from segarena.rank.outputs import rank_scores
 from segarena.rank.stability import BOOTSTRAPS
 from segarena.rank.tables import about, write_table
@@ -26,22 +27,29 @@ def main(
     """Write the leaderboard and every table behind it under `out`.
 
     tables: of every submission, and of every repetition where the protocol is played several times;
-    a case then counts with its mean. groups: what the sheet says of each case, by case.
-    left_out: why a submission does not play.
+    a case then counts with its mean. Where time counts, the answers' records are read beside them.
+    groups: what the sheet says of each case, by case. left_out: why a submission does not play.
     """
     ranking = protocol["ranking"]
     metrics = ranking["metrics"]
     frames = [_table(Path(path), cases=len(groups)) for path in tables]
     played = pd.concat(frames, ignore_index=True)
-    for metric in metrics:
+    ties = [metric for metric in ranking.get("ties", ()) if metric not in metrics]
+    for metric in [*metrics, *ties]:
         if metric not in played:
             raise ConfigError(
-                f"{protocol['name']}: ranking.metrics: no column {metric!r}; choose among "
+                f"{protocol['name']}: ranking.{'metrics' if metric in metrics else 'ties'}: "
+                f"no column {metric!r}; choose among "
                 f"{', '.join(played.columns.drop(['submission', 'case', 'repetition']))}"
             )
-    scores = played.groupby(["submission", "case"], as_index=False)[metrics].mean()
     interactions = sum(step["times"] for step in protocol["user"])
-    smaller, worst = directions(metrics, protocol["metrics"], interactions=interactions)
+    times = [metric for metric in [*metrics, *ties] if is_time(metric)]
+    failed = None
+    if times and protocol["time"].get("failed", "worst") == "worst":
+        calls = read_calls(tables, list(groups), interactions=interactions)
+        played, failed = count_failed(played, calls, times, time=protocol["time"])
+    scores = played.groupby(["submission", "case"], as_index=False)[[*metrics, *ties]].mean()
+    smaller, worst = directions([*metrics, *ties], protocol["metrics"], interactions=interactions)
     facts = about(
         protocol=protocol["name"],
         protocol_version=protocol["version"],
@@ -60,6 +68,8 @@ def main(
         protocol_version=protocol["version"],
         seed=protocol["seed"],
         policy=ranking.get("missing", "worst"),
+        ties=ranking.get("ties", ()),
+        failed=failed,
         weights=ranking.get("weights"),
         smaller_is_better=smaller,
         worst=worst,

@@ -5,6 +5,8 @@ is nothing, it is 1e-12 of the largest value of the table, or of 1 if that is sm
 held against its own size, so a penalty of 1e18 in one case does not make all others equal.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 TOLERANCE = 1e-12
@@ -57,6 +59,13 @@ def ranks(
     places[:, 1:] = np.where(new, np.arange(1, scores.shape[1]), 0)
     found = np.empty_like(places)
     np.put_along_axis(found, order, 1 + np.maximum.accumulate(places, axis=1), axis=1)
+    return found
+
+
+def break_ties(found: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """Return ranks (rows, columns) in which ties are broken by other ranks, in turn."""
+    for other in others:
+        found = ranks((found * (found.shape[1] + 1) + other).astype(float))
     return found
 
 

@@ -1,15 +1,23 @@
 """How certain the first place is, in one sentence that a reader without statistics understands."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 
-def sentence(intervals: pd.DataFrame, names: Mapping[str, str], *, cases: int, samples: int) -> str:
+def sentence(
+    intervals: pd.DataFrame,
+    names: Mapping[str, str],
+    *,
+    cases: int,
+    samples: int,
+    beaten: Collection[str],
+) -> str:
     """Return the sentence for one ranking.
 
     intervals: the rows of one subgroup, task and scheme (docs/ranking.md), with algorithm, rank,
-    low, high and share_first. samples: how many bootstrap samples they come from.
+    low, high and share_first. samples: how many bootstrap samples they come from. beaten: whom the
+    first is significantly better than. Draws of these cases alone do not make a place certain.
     """
     first = intervals[intervals["rank"] == 1].sort_values("algorithm")
     winners = [names[name] for name in first["algorithm"]]
@@ -27,13 +35,15 @@ def sentence(intervals: pd.DataFrame, names: Mapping[str, str], *, cases: int, s
     text = f"{winners[0]} is first in {_percent(share)} of {drawn}"
     if rival["share_first"] > 0:
         text += f", {names[rival['algorithm']]} in {_percent(rival['share_first'])}"
-    verdict = (
-        "the first place is certain as far as these cases go"
-        if share >= 0.975
-        else "the first place is likely, but not certain"
-        if share >= 0.8
-        else "other cases might well have given another first place"
-    )
+    open_ = [names[name] for name in others.sort_values("rank")["algorithm"] if name not in beaten]
+    if share < 0.8:
+        verdict = "other cases might well have given another first place"
+    elif open_:
+        verdict = f"but no test tells it from {_few(open_)}, so the first place is open"
+    elif share < 0.975:
+        verdict = "the first place is likely, but not certain"
+    else:
+        verdict = "the first place is certain as far as these cases go"
     few = " With so few cases, this says little about others." if cases < 20 else ""
     return f"{text}: {verdict}.{few}"
 
@@ -53,6 +63,12 @@ def _percent(share: float) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _few(words: list[str], most: int = 3) -> str:
+    if len(words) > most:
+        words = [*words[: most - 1], f"{len(words) - most + 1} others"]
+    return _listed(words) if len(words) > 1 else words[0]
 
 
 def _listed(words: list[str]) -> str:

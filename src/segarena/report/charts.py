@@ -5,6 +5,7 @@ interactions and the subgroups. The best eight submissions have a colour and a m
 all others are grey: nobody can tell thirty colours apart.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ MOST_DOTS = 200
 def quality_by_interaction(results: Results) -> Any:
     """Mean quality after every interaction, a line a submission, with the mean's 95 % interval."""
     data = _means_by_interaction(results)
+    most = len(results.cases)
+    # Not every case counts at every interaction: where fewer do, the best line says how many.
+    best = data.groupby(["metric", "interaction"])["mean"].idxmax().dropna()
+    fewer = data.loc[best].query("cases < @most")
+    data["note"] = (fewer["cases"].astype(str) + f" of {most} cases").reindex(data.index).fillna("")
     base = alt.Chart(data).encode(x=_interactions(results))
     chosen = alt.selection_point(fields=["shown"], bind="legend")
     y = alt.Y("mean:Q", title="Mean over the cases", scale=alt.Scale(zero=False))
@@ -56,11 +62,12 @@ def quality_by_interaction(results: Results) -> Any:
             color=colour,
             shape=_shape(results),
             opacity=_faded(chosen),
-            tooltip=["name:N", "interaction:Q", *_numbers("mean", "low", "high")],
+            tooltip=["name:N", "interaction:Q", *_numbers("mean", "low", "high"), "cases:Q"],
         )
         .add_params(chosen)
     )
-    return _styled(_by(alt.layer(bands, lines, points), "metric", columns=2, width=420))
+    notes = base.mark_text(align="left", dx=6, dy=-12, fontSize=10).encode(y=y, text="note:N")
+    return _styled(_by(alt.layer(bands, lines, points, notes), "metric", columns=2, width=420))
 
 
 def quality_over_time(results: Results) -> Any:
@@ -87,7 +94,7 @@ def quality_over_time(results: Results) -> Any:
         .encode(
             shape=_shape(results),
             opacity=_faded(chosen),
-            tooltip=["name:N", "interaction:Q", *_numbers("seconds", "mean")],
+            tooltip=["name:N", "interaction:Q", *_numbers("seconds", "mean"), "cases:Q"],
         )
         .add_params(chosen)
     )
@@ -175,7 +182,8 @@ def tau_violins(results: Results) -> Any:
 
 def significance_map(results: Results) -> Any:
     """Who is significantly better than whom, by each metric of the ranking."""
-    table = _named(results, results.significance)
+    tests = results.significance
+    table = _named(results, tests[tests["subgroup"] == EVERYTHING])
     table = table.assign(other=table["other"].map(results.names))
     order = list(results.names.values())
     return _stacked(
@@ -200,7 +208,7 @@ FIGURES: dict[str, tuple[str, Callable[[Results], Any]]] = {
     "quality_over_time": ("Quality against time", quality_over_time),
     "dot_and_box": ("Every case, by metric", dot_and_box),
     "subgroups": ("By modality, structure and other groups", subgroups),
-    "blobs": ("How certain the ranks are", blobs),
+    "blobs": ("How the final rank spreads", blobs),
     "rank_frequencies": ("How often each rank", rank_frequencies),
     "significance_map": ("Who is significantly better than whom", significance_map),
     "ranks_across_schemes": ("Ranks under other schemes", ranks_across_schemes),
@@ -261,7 +269,9 @@ def _means(
     there = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         samples = (drawn @ np.where(there, values, 0)) / (drawn @ there)
-    low, high = np.nanquantile(samples, [0.025, 0.975], axis=0)
+    with warnings.catch_warnings():  # where no case has a value there is no interval
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanquantile(samples, [0.025, 0.975], axis=0)
     found = pd.DataFrame(
         {"mean": wide.mean(), "low": low, "high": high, "cases": there.sum(axis=0)}
     )

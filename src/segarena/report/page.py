@@ -21,8 +21,9 @@ from markupsafe import Markup
 
 from segarena.files import whole
 from segarena.rank.aggregate import SCHEMES
+from segarena.rank.columns import is_time
 from segarena.rank.figures import SCHEME_LABELS
-from segarena.rank.outputs import EVERYTHING
+from segarena.rank.outputs import EVERYTHING, FAILED
 from segarena.rank.stability import FINAL
 from segarena.report.certainty import sentence
 from segarena.report.charts import FIGURES, caption
@@ -81,7 +82,9 @@ def write(
         failures=_failure_groups(failed, results),
         answers=len(results.names) * len(results.cases) * len(results.interactions),
         failed=len(failed),
-        counted_missing=len(results.missing),
+        counted_missing=int((results.missing["policy"] != FAILED).sum()),
+        failed_times=int((results.missing["policy"] == FAILED).sum()),
+        times_count=any(is_time(name) for name in results.metrics),
         spread=_spread(results),
         left_out=results.left_out,
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
@@ -125,6 +128,7 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
             results.names,
             cases=sizes[str(subgroup)],
             samples=samples,
+            beaten=_beaten(results, str(subgroup), str(metric), part),
         )
     return {
         "protocol": results.protocol["name"],
@@ -163,6 +167,16 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
         "width": size[1] if size else "",
         "height": size[2] if size else "",
     }
+
+
+def _beaten(results: Results, subgroup: str, metric: str, part: pd.DataFrame) -> set[str]:
+    """Return whom the first of one ranking is significantly better than, by any of its metrics."""
+    first = part.loc[part["rank"] == 1, "submission"]
+    tests = results.significance
+    tests = tests[tests["significant"] & (tests["subgroup"] == subgroup)]
+    if metric != FINAL:
+        tests = tests[tests["task"] == metric]
+    return set(tests.loc[tests["algorithm"].isin(first), "other"])
 
 
 def _samples(results: Results) -> int:

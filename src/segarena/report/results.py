@@ -9,17 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from segarena.files import read_json
 from segarena.protocol import Protocol, steps
+from segarena.rank.calls import FINE, read_calls, unasked
 from segarena.rank.columns import directions
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
-
-FINE = frozenset({"ok", "not_asked"})
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,10 @@ class Results:
 
     names: submission -> the name to show, best first. scores: the teams' tables, one below the
     other, with the columns submission and case; where the protocol is repeated, a case's mean over
-    the repetitions. first: the same of the first repetition, whose answers are shown. groups:
-    case -> {column: value} of the cases sheet. left_out: the name to show -> why it does not play.
+    the repetitions. first: the same of the first repetition, whose answers are shown. Scores before
+    anything was asked for are NaN in both. calls: what became of each interaction
+    (segarena.rank.calls). groups: case -> {column: value} of the cases sheet. left_out: the name to
+    show -> why it does not play.
     The other tables are those of the rank stage (docs/ranking.md).
     """
 
@@ -37,6 +36,7 @@ class Results:
     names: dict[str, str]
     scores: pd.DataFrame
     first: pd.DataFrame
+    calls: pd.DataFrame
     groups: dict[str, dict[str, str]]
     schemes: pd.DataFrame
     intervals: pd.DataFrame
@@ -91,14 +91,17 @@ def read(
 ) -> Results:
     """Read the teams' tables, PLAY/SUBMISSION_metrics.csv, and the rank stage's.
 
-    tables: of every repetition.
+    tables: of every repetition; the answers' records are read beside them.
     """
+    tables = list(tables)
     frames = []
     for path in map(Path, tables):
         submission = path.name.removesuffix("_metrics.csv")
         frames.append(pd.read_csv(path).assign(submission=submission, play=path.parent.name))
     played = pd.concat(frames, ignore_index=True)
     played["case"] = played["CaseName"].str.removesuffix(".npz")
+    calls = read_calls(tables, sorted(played["case"].unique()), interactions=len(steps(protocol)))
+    _leave_out_unasked(played, calls, protocol)
     rank = Path(rank_folder)
     schemes = pd.read_parquet(rank / "schemes.parquet")
     everything = [("subgroup", "==", EVERYTHING)]
@@ -112,12 +115,13 @@ def read(
         names={name: shown[name] for name in players},
         scores=played.groupby(["submission", "case"], as_index=False).mean(numeric_only=True),
         first=played[played["play"] == protocol["name"]],
+        calls=calls,
         groups={case: dict(values) for case, values in groups.items()},
         schemes=schemes,
         intervals=pd.read_parquet(stability / "intervals.parquet"),
         frequencies=pd.read_parquet(stability / "frequencies.parquet", filters=everything),
         taus=pd.read_parquet(stability / "taus.parquet", filters=everything),
-        significance=pd.read_parquet(rank / "significance.parquet", filters=everything),
+        significance=pd.read_parquet(rank / "significance.parquet"),
         missing=pd.read_parquet(rank / "missing.parquet"),
         spread=pd.read_parquet(rank / "spread.parquet"),
         left_out={
@@ -127,23 +131,31 @@ def read(
     )
 
 
-def failures(predict_folder: str | Path, results: Results) -> pd.DataFrame:
-    """Return the answers that failed: submission, case, interaction, status, message.
+def failures(results: Results) -> pd.DataFrame:
+    """Return the answers that failed, of the first repetition, the best submission's first.
 
-    predict_folder: results/predict/PROTOCOL. A record that is not there is no failure.
+    Columns: submission, case, interaction, status, message.
     """
-    rows: list[dict[str, Any]] = []
-    for submission in results.names:
-        for case in results.cases:
-            folder = Path(predict_folder) / submission / case
-            for k in results.interactions:
-                path = folder / f"{k}.json"
-                if path.is_file():
-                    record = read_json(path)
-                    if record["status"] not in FINE:
-                        rows.append({"submission": submission, "interaction": k, **record})
-    columns = ["submission", "case", "interaction", "status", "message"]
-    return pd.DataFrame(rows, columns=columns)
+    calls = results.calls
+    failed = calls[(calls["repetition"] == results.protocol["name"]) & ~calls["status"].isin(FINE)]
+    order = {name: i for i, name in enumerate(results.names)}
+    failed = failed.sort_values(
+        ["submission", "case", "interaction"],
+        key=lambda column: column.map(order) if column.name == "submission" else column,
+        ignore_index=True,
+    )
+    return failed[["submission", "case", "interaction", "status", "message"]]
+
+
+def _leave_out_unasked(played: pd.DataFrame, calls: pd.DataFrame, protocol: Protocol) -> None:
+    """Take out the scores at interactions before which nothing was asked for."""
+    names = [metric.get("as", metric["name"]) for metric in protocol["metrics"]]
+    place = pd.MultiIndex.from_frame(played[["play", "submission", "case"]])
+    keys = ["repetition", "submission", "case"]
+    for k, rows in unasked(calls).groupby("interaction"):
+        there = place.isin(pd.MultiIndex.from_frame(rows[keys]))
+        for column in (f"{name}_{k}" for name in names if f"{name}_{k}" in played):
+            played[column] = played[column].where(~there)
 
 
 def _told_apart(names: dict[str, str]) -> dict[str, str]:

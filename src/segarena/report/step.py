@@ -26,7 +26,7 @@ def main(
     write(
         folder,
         found,
-        failed=failures(results / "predict" / name, found),
+        failed=failures(found),
         specs=draw(folder / "figures", found),
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         software=about()["software"],

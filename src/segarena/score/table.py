@@ -67,7 +67,7 @@ def row(
     labels = len(next(iter(next(iter(scores.values())).values())))
     bound = values["time"]["seconds_per_label"] * labels
     time = values["time"]
-    per_case = time.get("per", "case") == "case"  # per call, an answer that is late has failed
+    per_case = time.get("per", "call") == "case"  # per call, an answer that is late has failed
     if per_case and time["on_overtime"] == "zero" and sum(seconds) > bound:
         scores = {name: _worst(series, name, values["metrics"]) for name, series in scores.items()}
         means = {column(metric): _means(scores, metric) for metric in values["metrics"]}
