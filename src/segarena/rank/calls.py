@@ -29,8 +29,9 @@ def read_calls(
     rows = []
     for table in map(Path, tables):
         play, submission = table.parent.name, table.name.removesuffix("_metrics.csv")
+        results = table.parent.parent.parent
         for case in cases:
-            folder = table.parents[2] / "predict" / play / submission / case
+            folder = results / "predict" / play / submission / case
             for k in range(1, interactions + 1):
                 if (path := folder / f"{k}.json").is_file():
                     record = read_json(path)

@@ -154,7 +154,7 @@ def final_ranks(
     found = consensus(
         renamed[renamed["metric"].isin(metrics)], over="metric", weights=weights
     ).rename(columns={"algorithm": "submission", "score": "mean_rank"})
-    places = by_metric.set_index(["metric", "scheme", "submission"])["rank"]
+    places = by_metric.set_index(["metric", "scheme", "submission"])["rank"].sort_index()
     for scheme, rows in found.groupby("scheme", sort=False):
         by_tie = [places.loc[tie, scheme].loc[rows["submission"]].to_numpy() for tie in ties]
         broken = break_ties(rows["rank"].to_numpy()[None], [rank[None] for rank in by_tie])
