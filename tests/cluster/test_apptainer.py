@@ -24,7 +24,7 @@ RULES: dict[str, Any] = {
     "name": "test",
     "version": 1,
     "on_failure": "previous",
-    "time": {"seconds_per_label": 30, "on_overtime": "zero"},
+    "time": {"seconds_per_label": 30, "per": "case", "on_overtime": "zero"},
     "limits": {"memory_gb": 0.3, "output_gb": 0.01, "tmp_gb": 0.05, "processes": 200},
 }
 HONEST = "cp answer.npz outputs/CASE.npz"
@@ -71,7 +71,7 @@ def play(
             rules=RULES
             | {
                 "limits": RULES["limits"] | limits,
-                "time": {"seconds_per_label": seconds, "on_overtime": "zero"},
+                "time": {"seconds_per_label": seconds, "per": "case", "on_overtime": "zero"},
             },
             answer_npz=tmp_path / "1.npz",
             record_json=tmp_path / "1.json",

@@ -43,7 +43,7 @@ PROTOCOL: dict[str, Any] = {
         {"prompt": "click", "times": 1, "rule": "largest_error"},
     ],
     "on_failure": "previous",
-    "time": {"seconds_per_label": 60, "on_overtime": "warn"},
+    "time": {"seconds_per_label": 60, "per": "case", "on_overtime": "warn"},
     "limits": {"memory_gb": 1},
     "metrics": [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 2}],
     "series": {"auc_from": 1},
