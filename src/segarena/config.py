@@ -15,6 +15,7 @@ from segarena.errors import CaseError, ConfigError
 from segarena.files import remembered
 from segarena.predict.accepts import refusal
 from segarena.predict.image import digest
+from segarena.prepare.labels import Labels, find_labels
 from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
 from segarena.protocol import SCHEMAS, Protocol, is_drawn, labels_named, load, read_yaml, validate
@@ -101,6 +102,12 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     if values["answers"] == "final" and archive["answers"] == "all":
         raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
     protocols = _protocols(values["protocols"], cases, source)
+    folders = (Path(values["cases"][key]) for key in ("images", "labels"))
+    labels = find_labels(sheets.get("labels"), *folders)
+    protocols = {
+        name: _with_labels(protocol, labels, name, is_sliced="slices" in values)
+        for name, protocol in protocols.items()
+    }
     npz_spacing = values["cases"].get("npz_spacing", "zyx")
     _check_spacing(npz_spacing, cases, protocols, source)
     with ThreadPoolExecutor() as several:  # gigabytes each
@@ -207,6 +214,25 @@ def _sliced(cases: dict[str, Case], slices: dict[str, Any]) -> dict[str, Case]:
     if problems:
         raise CaseError("\n".join(problems))
     return found
+
+
+def _with_labels(protocol: Protocol, labels: Labels, name: str, *, is_sliced: bool) -> Protocol:
+    """Return a protocol with what is known of the labels; what it says of them itself comes first.
+
+    Regions are left out where cases are slices: each holds a single label.
+    """
+    own = {str(key): value for key, value in protocol.get("labels", {}).items()}
+    known = {
+        key: about
+        for key, about in (labels | own).items()
+        if not (is_sliced and "members" in about)
+    }
+    if protocol.get("over") == "regions" and not any("members" in v for v in known.values()):
+        raise ConfigError(
+            f"{name}: over: there are no regions; give them in a sheet of labels (sheets.labels)"
+            + (", and leave out `slices`" if is_sliced else "")
+        )
+    return protocol | {"labels": known} if known else protocol
 
 
 def _check_spacing(

@@ -107,6 +107,12 @@ def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
     return named
 
 
+def regions(protocol: Protocol) -> dict[str, list[int]]:
+    """Return the ids that each region is the union of, by the region's name."""
+    labels = protocol.get("labels", {})
+    return {name: about["members"] for name, about in labels.items() if "members" in about}
+
+
 def read_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds; raises ConfigError where it is not YAML."""
     try:

@@ -41,7 +41,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
             nibabel.save(image, arena.folder_of(kind) / f"{name}.nii.gz")
     sheet = "case\twindow\n" + "".join(f"{name}\t127.5/255\n" for name in CASES)
     (arena.work / "cases.tsv").write_text(sheet)
-    arena.config["sheets"] = {"cases": "cases.tsv"}
+    regions = "label\tname\tmembers\n4\tspleen\t\nBOTH\tfirst and last\t1+4\nMID\t\t2+77\n"
+    (arena.work / "labels.tsv").write_text(regions)
+    arena.config["sheets"] = {"cases": "cases.tsv", "labels": "labels.tsv"}
     arena.add_submission("reader", READS)
     arena.add_protocol(
         metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {4: 5, "default": 1}}]
@@ -55,17 +57,55 @@ def values(arena: Arena, case: str, metric: str) -> dict[int, float]:
     path = arena.path("score", "short", "reader", f"{case}.csv")
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == metric]
-    return {int(row["label"]): float(row["value"]) for row in rows}
+    return {row["label"]: float(row["value"]) for row in rows}
 
 
 @pytest.mark.parametrize(("case", "ids"), CASES.items())
 def test_a_tolerance_for_an_organ_is_that_organs_in_every_case(played, case, ids):
     """Organ 4, 3 mm away with 5 mm allowed, has NSD 1 whether or not others are there."""
     nsd = values(played, case, "NSD")
-    assert tuple(nsd) == ids
-    assert nsd.pop(4) == 1.0
+    regions = ["BOTH", "MID"] if 2 in ids else ["BOTH"]
+    assert list(nsd) == [*map(str, ids), *regions]
+    assert nsd.pop("4") == 1.0
     assert all(0 < value < 0.9 for value in nsd.values())
-    assert list(values(played, case, "DSC").values()) == pytest.approx([0.7] * len(ids))
+    assert list(values(played, case, "DSC").values()) == pytest.approx([0.7] * len(nsd) + [0.7])
+
+
+def table(arena: Arena, kind: str) -> list[dict[str, str]]:
+    with arena.path("score", "short", f"reader_{kind}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_cases_mean_is_over_its_labels_alone(played):
+    """Regions have rows of their own, and are no part of the case's mean or number of labels."""
+    for case, row in zip(CASES, table(played, "metrics"), strict=True):
+        nsd = values(played, case, "NSD")
+        expected = [nsd[str(label)] for label in CASES[case]]
+        assert float(row["NSD_Final"]) == pytest.approx(sum(expected) / len(expected))
+        assert row["num_class"] == str(len(CASES[case]))
+
+
+def test_each_label_and_region_has_its_row_over_all_cases(played):
+    """Organ 2 and the region of it are in one case, the others in two."""
+    found = {(row["label"], row["name"]): row for row in table(played, "labels")}
+    cases = {("1", ""): 2, ("2", ""): 1, ("4", "spleen"): 2, ("BOTH", "first and last"): 2}
+    cases["MID", "MID"] = 1
+    assert {key: int(row["cases"]) for key, row in found.items()} == cases
+    assert all(float(row["mean"]) > 0 for row in found.values())
+
+
+def test_a_protocol_may_take_a_cases_mean_over_its_regions(played, tmp_path):
+    """over: regions scores nothing again; the region's value is then the case's."""
+    arena = played.copy(tmp_path)
+    arena.add_protocol(
+        metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {4: 5, "default": 1}}],
+        over="regions",
+    )
+    assert arena.plan().get("session_short", 0) == 0
+    arena.run("results/score/short/reader_metrics.csv")
+    (gap, _) = table(arena, "metrics")
+    assert float(gap["NSD_Final"]) == values(arena, "gap", "NSD")["BOTH"]
+    assert gap["num_class"] == "2"
 
 
 @pytest.mark.parametrize(("case", "ids"), CASES.items())
@@ -86,4 +126,4 @@ def test_slices_are_named_and_scored_by_the_labels_id(played, tmp_path):
     arena.run("results/prepare/cases.tsv", "results/score/short/reader/gap__4.csv")
     made = {path.stem for path in arena.path("prepare").glob("*__*.json")}
     assert made == {"gap__1", "gap__4", "whole__1", "whole__2", "whole__4"}
-    assert list(values(arena, "gap__4", "NSD")) == [4]
+    assert list(values(arena, "gap__4", "NSD")) == ["4"]

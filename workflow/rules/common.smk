@@ -22,7 +22,7 @@ from segarena.plan import same_images, write_plan
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.predict.store import ANSWER_CHECKS, INPUT_FORMAT, Store
-from segarena.protocol import DATA, plays, prompt_values, steps, wants_areas
+from segarena.protocol import DATA, plays, prompt_values, regions, steps, wants_areas
 from segarena.provenance import (
     code_digest,
     content_digest,
@@ -169,9 +169,12 @@ def case_scores_of(wildcards):
 
 def metrics_values(wildcards):
     protocol = protocol_of(wildcards)
-    return {
-        key: protocol[key] for key in ("name", "version", "metrics", "series", "time")
-    }
+    keys = ("name", "version", "metrics", "series", "time", "labels", "over")
+    return {key: protocol[key] for key in keys if key in protocol}
+
+
+def regions_of(wildcards):
+    return regions(protocol_of(wildcards))
 
 
 def metric_list(wildcards):
@@ -213,9 +216,7 @@ def finished_run(wildcards):
     for play in all_plays():
         files += expand(rules.image.output, submission=players(play))
         files += played_files(play)
-        files += expand(
-            rules.metrics.output.table, protocol=play, submission=players(play)
-        )
+        files += expand(rules.metrics.output, protocol=play, submission=players(play))
     for name in ARENA.protocols:
         files += expand(rules.rank.output.leaderboard, protocol=name)
         files += expand(

@@ -2,7 +2,7 @@
 
 Input: the answers and the truth. Output: results/score/{protocol}/{submission}/{case}.csv, one row
 per interaction, label and metric; results/score/{protocol}/{submission}_metrics.csv, one row a case
-in the reference evaluation's columns.
+in the reference evaluation's columns; {submission}_labels.csv, one row per label or region and metric.
 """
 
 
@@ -20,6 +20,7 @@ rule score:
         metrics=metric_list,
         ignore_label=ignored_label,
         areas=areas_wanted,
+        regions=regions_of,
         code=code("score.step"),
     message:
         "{wildcards.protocol}: scoring {wildcards.submission} on {wildcards.case}"
@@ -33,6 +34,7 @@ rule metrics:
         records=records_of,
     output:
         table="results/score/{protocol}/{submission}_metrics.csv",
+        labels="results/score/{protocol}/{submission}_labels.csv",
     log:
         "results/logs/score/{protocol}/{submission}_metrics.log",
     conda:

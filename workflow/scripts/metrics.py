@@ -10,4 +10,5 @@ with told(snakemake.log[0]):
         snakemake.output.table,
         cases=snakemake.params.cases,
         values=snakemake.params["values"],
+        labels_output=snakemake.output.labels,
     )

@@ -10,5 +10,6 @@ with told(snakemake.log[0]):
         metrics=snakemake.params.metrics,
         ignore_label=snakemake.params.ignore_label,
         areas=snakemake.params.areas,
+        regions=snakemake.params.regions,
         code=snakemake.params.code,
     )

@@ -111,7 +111,8 @@ def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
     files += [f"predict/{submission}/image.json" for submission in facts["submissions"]]
     for name, protocol in protocols.items():
         for play in plays(protocol):
-            files += [f"score/{play}/{one}_metrics.csv" for one in players(facts, name)]
+            for one in players(facts, name):
+                files += [f"score/{play}/{one}_{kind}.csv" for kind in ("metrics", "labels")]
     for play, submission, case in played(facts, protocols):
         protocol = protocol_of(play, protocols)
         place = f"{play}/{submission}/{case}"

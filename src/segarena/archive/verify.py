@@ -30,6 +30,7 @@ from segarena.protocol import (
     plays,
     prompt_values,
     read_yaml,
+    regions,
     steps,
     validate,
     wants_areas,
@@ -244,11 +245,12 @@ def _check_scores(archived: Archived, found: Findings) -> None:
             continue  # told as missing
         labels = read_json(archived.results / f"prompt/{name[6:-4]}/1.json")["labels"]
         ids = read_json(archived.results / f"prepare/{case}.json")["labels"]
+        scored = [ids[str(label)] for label in labels]
         rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
         expected = [["interaction", "label", "metric"]] + [
-            [str(k), str(ids[str(label)]), column(metric)]
+            [str(k), label, column(metric)]
             for k in contents.interactions(protocol)
-            for label in labels
+            for label in [*map(str, scored), *_regions_of(scored, protocol)]
             for metric in protocol["metrics"]
         ]
         names = {column(metric) for metric in protocol["metrics"]}
@@ -267,6 +269,11 @@ def _check_scores(archived: Archived, found: Findings) -> None:
     found.checks("score tables (rows)", problems, count=count)
 
 
+def _regions_of(labels: list[int], protocol: Protocol) -> list[str]:
+    """Return the regions of which a case has labels."""
+    return [name for name, members in regions(protocol).items() if set(members) & set(labels)]
+
+
 def _check_tables(archived: Archived, found: Findings) -> None:
     cases = list(archived.facts["cases"])
     pairs = dict.fromkeys((play, submission) for play, submission, _ in archived.played())
@@ -278,11 +285,20 @@ def _check_tables(archived: Archived, found: Findings) -> None:
             for case in cases
             for k in contents.interactions(protocol)
         ]
-        table = f"score/{play}/{submission}_metrics.csv"
         with tempfile.TemporaryDirectory() as aside:
-            output = Path(aside, "table.csv")
-            metrics_step.main(scores, records, str(output), cases=cases, values=protocol)
-            problems = _compared(archived.results / table, output, f"results/{table}")
+            made = {kind: Path(aside, f"{kind}.csv") for kind in ("metrics", "labels")}
+            metrics_step.main(
+                scores,
+                records,
+                str(made["metrics"]),
+                cases=cases,
+                values=protocol,
+                labels_output=str(made["labels"]),
+            )
+            problems = []
+            for kind, output in made.items():
+                table = f"score/{play}/{submission}_{kind}.csv"
+                problems += _compared(archived.results / table, output, f"results/{table}")
         found.checks("team tables from scores and records", problems)
 
 
@@ -484,7 +500,8 @@ def _check_values(
 def _score_options(protocol: Protocol) -> dict[str, Any]:
     """Return what the score step is given beyond the metrics, where the protocol asks for it."""
     ignored = {"ignore_label": protocol["ignore_label"]} if "ignore_label" in protocol else {}
-    return ignored | ({"areas": True} if wants_areas(protocol) else {})
+    unions = {"regions": regions(protocol)} if regions(protocol) else {}
+    return ignored | unions | ({"areas": True} if wants_areas(protocol) else {})
 
 
 def _check_prompts(

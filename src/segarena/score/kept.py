@@ -17,8 +17,8 @@ from segarena.errors import EngineError
 from segarena.files import read_json, read_lines, whole, write_json
 from segarena.provenance import file_digest, json_digest
 
-Values = dict[tuple[int, int, str], str]
-"""(interaction, label, metric) -> value, as it stands in the table."""
+Values = dict[tuple[int, str, str], str]
+"""(interaction, label or region, metric) -> value, as it stands in the table."""
 
 
 def made_from(files: Iterable[str | Path], **values: Any) -> str:
@@ -41,7 +41,7 @@ def values_of(table: Path, made_from: str, columns: Mapping[str, Any]) -> tuple[
     before = mark["columns"]
     same = {name for name, by in columns.items() if name in before and before[name] == by}
     lines = csv.reader(read_lines(kept)[1:])
-    values = {(int(k), int(label), name): v for k, label, name, v in lines if name in same}
+    values = {(int(k), label, name): v for k, label, name, v in lines if name in same}
     return values, same
 
 

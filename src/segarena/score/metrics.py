@@ -29,7 +29,7 @@ WIDTHS = ("width_mm", "width_voxels", "width_ratio")
 class Score(NamedTuple):
     """What one metric says about one label."""
 
-    label: int
+    label: int | str
     metric: str
     value: float
 
@@ -199,7 +199,7 @@ def score(
     metrics: Iterable[Mapping[str, Any]],
     *,
     labels: Sequence[int] | None = None,
-    ids: Mapping[int, int] | None = None,
+    ids: Mapping[int, int | str] | None = None,
 ) -> list[Score]:
     """Measure an answer: one score per label and metric, labels first, metrics as listed.
 
@@ -365,13 +365,13 @@ def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
         _check_value(f"{key}.worst_mm", Parameter(), given["worst_mm"])
 
 
-def _value(pair: Pair, given: Mapping[str, Any], label_id: int) -> float:
+def _value(pair: Pair, given: Mapping[str, Any], label_id: int | str) -> float:
     """Return a metric's value for a label, never worse than `worst_mm`."""
     value = _uncapped(pair, given, label_id)
     return min(value, _millimetres(given["worst_mm"], pair)) if "worst_mm" in given else value
 
 
-def _uncapped(pair: Pair, given: Mapping[str, Any], label_id: int) -> float:
+def _uncapped(pair: Pair, given: Mapping[str, Any], label_id: int | str) -> float:
     metric = METRICS[given["name"]]
     empty = _empty_value(metric, pair, given.get("empty", {}))
     if empty is not None:
@@ -411,7 +411,7 @@ def _millimetres(value: Any, pair: Pair) -> float:
     return math.hypot(*sides)
 
 
-def _for_label(value: Any, label: int) -> Any:
+def _for_label(value: Any, label: int | str) -> Any:
     """Return a parameter's value for a label; keys may be text, as they are in JSON."""
     if not isinstance(value, Mapping):
         return value

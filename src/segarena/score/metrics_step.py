@@ -1,8 +1,9 @@
-"""Write a submission's table: one row a case, in the reference evaluation's columns."""
+"""Write a submission's tables: one row a case in the reference evaluation's columns, and labels."""
 
 from typing import Any
 
 from segarena.files import read_json
+from segarena.score.per_label import LABEL_COLUMNS, label_rows
 from segarena.score.table import read_scores, row, write_table
 
 
@@ -13,15 +14,24 @@ def main(
     *,
     cases: list[str],
     values: dict[str, Any],
+    labels_output: str | None = None,
 ) -> None:
-    """Summarise each case's scores and running times."""
+    """Summarise each case's scores and running times, and each label's scores over the cases."""
     records: dict[str, list[dict[str, Any]]] = {case: [] for case in cases}
     for record in map(read_json, record_files):
         records[record["case"]].append(record)
+    over = values.get("over", "labels")
     rows = []
-    for case, scores in zip(cases, score_files, strict=True):
+    for case, path in zip(cases, score_files, strict=True):
         mine = sorted(records[case], key=lambda record: record["interaction"])
         seconds = [record["seconds"] for record in mine]
         asked = [record["status"] != "not_asked" for record in mine]
-        rows.append(row(case, read_scores(scores), seconds, values, asked=asked))
+        scores = read_scores(path)
+        labels = None
+        if over != "labels":
+            labels = len(next(iter(next(iter(scores.values())).values())))
+            scores = read_scores(path, over=over)
+        rows.append(row(case, scores, seconds, values, asked=asked, labels=labels))
     write_table(output, rows)
+    if labels_output is not None:
+        write_table(labels_output, label_rows(score_files, values), columns=LABEL_COLUMNS)

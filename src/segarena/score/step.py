@@ -1,6 +1,7 @@
 """Score every answer of a submission on one case."""
 
 import csv
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +23,85 @@ def main(
     *,
     ignore_label: int | None = None,
     areas: bool = False,
+    regions: Mapping[str, list[int]] | None = None,
     code: str = "",
 ) -> None:
     """Write one row per interaction, label (by its id) and metric; with `areas`, the sizes too.
 
     Labels that an answer has and the truth does not have get a row each, with their voxels, by the
-    number that the answer gave them.
+    number that the answer gave them. regions: ids of labels whose unions are measured as well, by
+    name; their rows come last. One of which the truth has no label is left out.
+
     What was measured before from the same files, by the same `code`, is not measured again.
     """
     table = Path(output)
     read = [files["truth"], *files["answers"]]
-    made_from = kept.made_from(read, ignore_label=ignore_label, code=code)
+    asked = dict(regions or {})
+    made_from = kept.made_from(read, ignore_label=ignore_label, regions=asked, code=code)
     columns = {column(metric): metric for metric in metrics} | dict.fromkeys(AREAS if areas else ())
     columns |= {INVENTED: None}
     values, known = kept.values_of(table, made_from, columns)
     missing = [metric for metric in metrics if column(metric) not in known]
     if missing or not known.issuperset(columns):
-        values |= _measured(files, missing, ignore_label, areas)
+        values |= _measured(files, missing, ignore_label, areas, asked)
     with whole(table) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["interaction", "label", "metric", "value"])
-        for k, label in sorted({(k, label) for k, label, _ in values}):
+        for k, label in sorted({(k, label) for k, label, _ in values}, key=_place_among([*asked])):
             names = [name for name in columns if (k, label, name) in values]
             lines.writerows([k, label, name, values[k, label, name]] for name in names)
     kept.keep(table, made_from, columns)
 
 
+def _place_among(regions: list[str]) -> Callable[[tuple[int, str]], tuple[int, int, int]]:
+    """Return the key that sorts rows: by interaction, labels by id, then regions as listed."""
+
+    def place(row: tuple[int, str]) -> tuple[int, int, int]:
+        k, label = row
+        return (k, 1, regions.index(label)) if label in regions else (k, 0, int(label))
+
+    return place
+
+
 def _measured(
-    files: dict[str, Any], metrics: list[dict[str, Any]], ignore_label: int | None, areas: bool
+    files: dict[str, Any],
+    metrics: list[dict[str, Any]],
+    ignore_label: int | None,
+    areas: bool,
+    regions: Mapping[str, list[int]],
 ) -> kept.Values:
     """Return the values of these metrics, and of the labels' and invented labels' voxels."""
     values: kept.Values = {}
     truth = read_truth(files["truth"])
     spacing_mm = spacing_of(files["truth"], truth)
-    ids = truth.ids
     outside = ignored(truth, ignore_label)
     gts = truth.gts if outside is None else np.where(outside, 0, truth.gts)
     for k, answer in enumerate(files["answers"], start=1):
         segs = read_answer(answer)
         if outside is not None:
             segs = np.where(outside, 0, segs)
-        for label, metric, value in score(gts, segs, spacing_mm, metrics, ids=ids):
-            values[k, label, metric] = repr(float(value))
         for label, voxels in masks.invented(gts, segs).items():
-            values[k, label, INVENTED] = repr(float(voxels))
-        for label in Truth(gts).labels if areas else ():
-            for name, labels in zip(AREAS, (gts, segs), strict=True):
-                size = float(np.count_nonzero(labels == label))
-                values[k, ids[label], name] = repr(size)
+            values[k, str(label), INVENTED] = repr(float(voxels))
+        for one, other, ids in _all_maps(gts, segs, truth.ids, regions):
+            for name_or_id, metric, value in score(one, other, spacing_mm, metrics, ids=ids):
+                values[k, str(name_or_id), metric] = repr(float(value))
+            for number in Truth(one).labels if areas else ():
+                for name, labels in zip(AREAS, (one, other), strict=True):
+                    size = float(np.count_nonzero(labels == number))
+                    values[k, str(ids[number]), name] = repr(size)
     return values
+
+
+def _all_maps(
+    gts: np.ndarray, segs: np.ndarray, ids: Mapping[int, int], regions: Mapping[str, list[int]]
+) -> Iterator[tuple[np.ndarray, np.ndarray, Mapping[int, int | str]]]:
+    """Yield truth, answer and what their labels are called: as they are, then each region alone.
+
+    A region is label 1 of its maps. One of which the truth has no label is left out.
+    """
+    yield gts, segs, ids
+    for name, members in regions.items():
+        numbers = [number for number, label_id in ids.items() if label_id in members]
+        one, other = (np.isin(labels, numbers).astype(np.uint8) for labels in (gts, segs))
+        if one.any():
+            yield one, other, {1: name}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from segarena.errors import EngineError
+from segarena.errors import CaseError, EngineError
 from segarena.files import read_lines, whole
 from segarena.protocol import has_empty_rule
 from segarena.score.curves import auc
@@ -30,18 +30,21 @@ _WORST = {True: 0.0, False: float("inf"), None: float("nan")}
 """The value of answers that do not count, by `larger_is_better`."""
 
 
-def read_scores(path: str | Path) -> Scores:
+def read_scores(path: str | Path, *, over: str = "labels") -> Scores:
     """Read results/score/PROTOCOL/SUBMISSION/CASE.csv: metric -> interaction -> value per label.
 
-    Labels that an answer invented are left out. Raises EngineError where lines are missing: half a
-    table must not become a score.
+    over: "regions" gives the values of regions instead; CaseError where the case has none. Labels
+    that an answer invented are left out. Raises EngineError where lines are missing: half a table
+    must not become a score.
     """
     scores: Scores = {}
     for line in csv.DictReader(read_lines(path)):
-        if line["metric"] == INVENTED:
+        if line["metric"] == INVENTED or line["label"].isdecimal() != (over == "labels"):
             continue
         series = scores.setdefault(line["metric"], {})
         series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
+    if not scores and over == "regions":
+        raise CaseError(f"{path}: no region is in this case, and the protocol says over: regions")
     if len({tuple((k, len(v)) for k, v in series.items()) for series in scores.values()}) != 1:
         raise EngineError(f"{path}: lines are missing; delete it and run again")
     return scores
@@ -54,17 +57,19 @@ def row(
     values: dict[str, Any],
     *,
     asked: Sequence[bool] | None = None,
+    labels: int | None = None,
 ) -> Row:
     """Return a case's row: means over labels, AUC, final value, running times in seconds.
 
     values: the protocol's metrics, series and time. asked: whether each interaction was asked for;
-    all were, unless given. Where the case took longer than the protocol allows and `on_overtime` is
-    zero, all its scores are 0, as the challenge's rules say; or infinite, where less is better.
+    all were, unless given. labels: how many the case has, where `scores` are those of regions.
+    Where the case took longer than the protocol allows and `on_overtime` is zero, all its scores
+    are 0, as the challenge's rules say; or infinite, where less is better.
     """
     if len(seconds) != len(next(iter(scores.values()))):
         raise EngineError(f"{case}: interactions are missing in its scores; delete them, run again")
     means = {column(metric): _means(scores, metric) for metric in values["metrics"]}
-    labels = len(next(iter(next(iter(scores.values())).values())))
+    labels = labels or len(next(iter(next(iter(scores.values())).values())))
     bound = values["time"]["seconds_per_label"] * labels
     time = values["time"]
     per_case = time.get("per", "call") == "case"  # per call, an answer that is late has failed
@@ -90,10 +95,11 @@ def row(
     }
 
 
-def write_table(path: str | Path, rows: list[Row]) -> None:
-    """Write the rows as CSV; numbers with all their digits."""
+def write_table(path: str | Path, rows: list[Row], *, columns: Sequence[str] = ()) -> None:
+    """Write the rows as CSV; numbers with all their digits. columns: those of the first row, unless
+    given."""
     with whole(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
 

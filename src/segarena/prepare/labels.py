@@ -1,0 +1,115 @@
+"""What the labels of a data set are called, and which of them make a region.
+
+The table is a sheet, labels.tsv, or the dataset.json that nnU-Net keeps beside its folders. A label
+is known by the id of its file, a region, a union of labels, by a name of its own such as WT.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from segarena.errors import ConfigError
+from segarena.sheets import read_sheet
+
+Labels = dict[str, dict[str, Any]]
+"""By id, or by a region's name: `name`, perhaps `colour` (#rrggbb), and a region's `members`."""
+
+COLUMNS = ("name", "colour", "members")
+
+_ID = re.compile(r"[1-9]\d*")
+_REGION = re.compile(r"[A-Za-z][A-Za-z0-9 ._+-]*")
+_MEMBERS = re.compile(r"[1-9]\d*( *\+ *[1-9]\d*)*")
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+_BACKGROUND = "0"
+
+
+def labels_from_sheet(path: str | Path) -> Labels:
+    """Return what a sheet with the columns label, name, colour and members says.
+
+    A row with members, such as 1+2+3, is a region. Raises ConfigError with a line per problem.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"sheets.labels: no file {str(path)!r}")
+    labels: Labels = {}
+    problems = []
+    for line, row in read_sheet(path, "label", COLUMNS).rows:
+        label, members = row["label"].strip(), row.get("members", "").strip()
+        if label == _BACKGROUND and not members:
+            continue
+        reason = _why_wrong(label, members, row.get("colour", "").strip())
+        if label in labels:
+            reason = f"duplicate label {label!r}; remove one"
+        if reason:
+            problems.append(f"{path}: line {line}: {reason}")
+            continue
+        labels[label] = {"name": row.get("name", "").strip() or label}
+        if row.get("colour", "").strip():
+            labels[label]["colour"] = row["colour"].strip().lower()
+        if members:
+            labels[label]["members"] = sorted({int(number) for number in members.split("+")})
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return labels
+
+
+def labels_from_nnunet(path: str | Path) -> Labels:
+    """Return what an nnU-Net dataset.json says; nothing where it does not name labels.
+
+    Version 2 maps names to ids, or to lists of ids, which are regions; version 1 ids to names.
+    Raises ConfigError where the file or an entry cannot be understood.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: not readable as JSON ({error})") from error
+    entries = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        return {}
+    labels: Labels = {}
+    problems = []
+    for key, value in entries.items():
+        is_version_1 = isinstance(value, str) and not value.isdecimal()
+        name, ids = (value, key) if is_version_1 else (key, value)
+        numbers = ids if isinstance(ids, list) else [ids]
+        if not all(str(number).isdecimal() for number in numbers) or not numbers:
+            problems.append(
+                f"{path}: labels: {key!r} is {value!r}; an id or a list of ids is expected"
+            )
+            continue
+        members = sorted({int(number) for number in numbers})
+        if len(members) > 1:
+            labels[_region_name(str(name))] = {"name": str(name), "members": members}
+        elif members != [0]:
+            labels[str(members[0])] = {"name": str(name)}
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return labels
+
+
+def find_labels(sheet: str | None, images: Path, labels: Path) -> Labels:
+    """Return the sheet's labels; without one, those of a dataset.json beside both folders."""
+    if sheet is not None:
+        return labels_from_sheet(sheet)
+    beside = images.resolve().parent / "dataset.json"
+    if images.resolve().parent == labels.resolve().parent and beside.is_file():
+        return labels_from_nnunet(beside)
+    return {}
+
+
+def _why_wrong(label: str, members: str, colour: str) -> str | None:
+    if members and not _REGION.fullmatch(label):
+        return f"label is {label!r}; a region needs a name that begins with a letter, such as WT"
+    if members and not _MEMBERS.fullmatch(members):
+        return f"members is {members!r}; write ids with + between them, such as 1+2+3"
+    if not members and not _ID.fullmatch(label):
+        return f"label is {label!r}; write an id, or give the region's members, such as 1+2+3"
+    if colour and not _COLOUR.fullmatch(colour):
+        return f"colour is {colour!r}; write it as #rrggbb"
+    return None
+
+
+def _region_name(name: str) -> str:
+    """Return a name as it can stand in a table's column of labels."""
+    plain = re.sub(r"[^A-Za-z0-9 ._+-]", "_", name)
+    return plain if _REGION.fullmatch(plain) else f"region {plain}"
