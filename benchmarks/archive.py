@@ -51,6 +51,7 @@ def make_run(results: Path) -> dict:
             str(folder / f"{team}_metrics.csv"),
             cases=cases,
             values=protocol,
+            labels_output=str(folder / f"{team}_labels.csv"),
         )
     rank_step.main(
         [str(results / f"score/cvpr25/{team}_metrics.csv") for team in teams],

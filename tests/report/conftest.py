@@ -117,6 +117,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             cases=list(MODALITIES),
             interactions=6,
             kept="all",
+            colours={},
         )
     report_step.main(
         sorted(map(str, (results / "score" / "cvpr25").glob("*_metrics.csv"))),

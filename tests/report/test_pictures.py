@@ -187,6 +187,17 @@ def test_strokes_on_another_slice_are_dots_of_the_labels_colour(tmp_path: Path) 
     assert np.count_nonzero(layer) == 20
 
 
+def test_a_label_with_a_colour_of_its_own_is_drawn_in_it(tmp_path: Path) -> None:
+    """The sheet's colour takes the place of ours; the other label keeps the one that it had."""
+    gts = np.zeros((1, 40, 40), np.uint8)
+    gts[0, 2:30, 2:20], gts[0, 2:10, 25:35] = 1, 2
+    view = view_of(gts, (1, 1, 1), {2: (1, 2, 3), 9: (9, 9, 9)})
+    write_answers(tmp_path / "a.png", view, [gts], [said(labels=[1, 2], clicks=[])])
+    with Picture.open(tmp_path / "a.png") as picture:
+        colours = {rgba[:3] for _, rgba in picture.convert("RGBA").getcolors() if rgba[3]}
+    assert colours == {COLOURS[0], (1, 2, 3)}
+
+
 def test_colour_image_keeps_its_colours(tmp_path: Path) -> None:
     """An RGB image is drawn in colour."""
     imgs = np.zeros((1, 30, 40, 3), np.uint8)

@@ -177,6 +177,13 @@ def regions_of(wildcards):
     return regions(protocol_of(wildcards))
 
 
+def colours_of(wildcards):
+    labels = protocol_of(wildcards).get("labels", {})
+    return {
+        label: about["colour"] for label, about in labels.items() if "colour" in about
+    }
+
+
 def metric_list(wildcards):
     return protocol_of(wildcards)["metrics"]
 

@@ -43,6 +43,7 @@ rule answer_pictures:
     params:
         cases=list(ARENA.cases),
         interactions=interactions_of,
+        colours=colours_of,
         code=code("report.answer_pictures_step"),
     message:
         "{wildcards.protocol}: drawing the answers of {wildcards.submission}"

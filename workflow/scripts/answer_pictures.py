@@ -13,5 +13,6 @@ with told(snakemake.log[0]):
         submission=snakemake.wildcards.submission,
         cases=snakemake.params.cases,
         interactions=snakemake.params.interactions,
+        colours=snakemake.params.colours,
         kept=snakemake.config.get("answers", "all"),
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageColor
 
 from segarena.case import read_answer, read_truth, spacing_of
 from segarena.files import read_json
@@ -18,11 +19,12 @@ def main(
     cases: list[str],
     interactions: int,
     kept: str,
+    colours: dict[str, str],
 ) -> None:
     """Write a layer a case under `output`.
 
     results: the folder that holds prepare/ and the rest. kept: which answers the config keeps; with
-    `final` all but the last may be gone.
+    `final` all but the last may be gone. colours: of labels that have their own, #rrggbb by id.
     """
     numbers = range(1, interactions + 1)
     for case in cases:
@@ -30,7 +32,12 @@ def main(
         answers = results / "predict" / protocol / submission / case
         said = results / "prompt" / protocol / submission / case
         truth = read_truth(f"{prepared}.truth.npz")
-        view = view_of(truth.gts, spacing_of(f"{prepared}.truth.npz", truth))
+        own = {
+            number: ImageColor.getrgb(colours[str(label_id)])[:3]
+            for number, label_id in truth.ids.items()
+            if str(label_id) in colours
+        }
+        view = view_of(truth.gts, spacing_of(f"{prepared}.truth.npz", truth), own)
         write_answers(
             output / f"{case}.png",
             view,

@@ -8,7 +8,7 @@ run along the borders of voxels and are found by comparing neighbours; nothing i
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ COLOURS = (
 )
 CLEAR, OTHER, WHITE, BLACK = 0, len(COLOURS) + 1, len(COLOURS) + 2, len(COLOURS) + 3
 PALETTE = ((0, 0, 0), *COLOURS, (170, 170, 170), (255, 255, 255), (0, 0, 0))
+Colour = tuple[int, int, int]
 AXES = ("axial", "coronal", "sagittal")
 LONGEST_SIDE = 320
 THINNEST_SIDE = 48
@@ -60,11 +61,15 @@ class Plane:
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of a case: up to three planes side by side, and a colour a label."""
+    """What is shown of a case: up to three planes side by side, and a colour a label.
+
+    colours: the place in the palette of each label.
+    """
 
     shape: tuple[int, int, int]
     planes: tuple[Plane, ...]
     colours: dict[int, int]
+    palette: tuple[Colour, ...] = PALETTE
 
     @property
     def width(self) -> int:
@@ -78,11 +83,16 @@ class View:
         return max(plane.height for plane in self.planes)
 
 
-def view_of(gts: np.ndarray, spacing_mm: tuple[float, float, float]) -> View:
+def view_of(
+    gts: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    own_colours: Mapping[int, Colour] | None = None,
+) -> View:
     """Return the view of a case: the middle slices of its largest label, cropped to all labels.
 
-    gts: (D, H, W). A case without labels is shown as a whole, in its middle. All planes have the
-    same scale, save that very thin ones are widened to be seen; a single slice has one plane.
+    gts: (D, H, W). own_colours: of labels that have one, in place of ours. A case without labels is
+    shown as a whole, in its middle. All planes have the same scale, save that very thin ones are
+    widened to be seen; a single slice has one plane.
     """
     labels, counts = np.unique(gts, return_counts=True)
     labels, counts = labels[labels > 0], counts[labels > 0]
@@ -106,7 +116,11 @@ def view_of(gts: np.ndarray, spacing_mm: tuple[float, float, float]) -> View:
         planes.append(Plane(axis, middle[axis], start, stop, left, width, height))
         left += width + GAP
     colours = {label: min(i + 1, OTHER) for i, label in enumerate(ordered)}
-    return View(gts.shape, tuple(planes), colours)
+    palette = list(PALETTE)
+    for label, colour in (own_colours or {}).items():
+        if CLEAR < colours.get(label, OTHER) < OTHER:
+            palette[colours[label]] = colour
+    return View(gts.shape, tuple(planes), colours, tuple(palette))
 
 
 def describe(view: View) -> dict[str, Any]:
@@ -211,7 +225,7 @@ def write_answers(
         _draw_said(draw, view, words, row * height)
     for row in gone:
         draw.text((4, row * height + 4), "this answer was not kept", fill=OTHER)
-    _save_layer(np.asarray(picture), path)
+    _save_layer(np.asarray(picture), path, view.palette)
 
 
 def _draw_said(draw: ImageDraw.ImageDraw, view: View, said: dict[str, Any], top: int) -> None:
@@ -359,9 +373,9 @@ def _crop(gts: np.ndarray, axis: int, spacing_mm: float) -> tuple[int, int]:
     return max(0, first - margin), min(gts.shape[axis], last + margin)
 
 
-def _save_layer(layer: np.ndarray, path: str | Path) -> None:
+def _save_layer(layer: np.ndarray, path: str | Path, palette: tuple[Colour, ...] = PALETTE) -> None:
     picture = Picture.fromarray(layer, "P")
-    picture.putpalette([value for colour in PALETTE for value in colour])
+    picture.putpalette([value for colour in palette for value in colour])
     _save(picture, path, format="PNG", transparency=CLEAR, bits=4, compress_level=6)
 
 

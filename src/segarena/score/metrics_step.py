@@ -14,7 +14,7 @@ def main(
     *,
     cases: list[str],
     values: dict[str, Any],
-    labels_output: str | None = None,
+    labels_output: str,
 ) -> None:
     """Summarise each case's scores and running times, and each label's scores over the cases."""
     records: dict[str, list[dict[str, Any]]] = {case: [] for case in cases}
@@ -33,5 +33,4 @@ def main(
             scores = read_scores(path, over=over)
         rows.append(row(case, scores, seconds, values, asked=asked, labels=labels))
     write_table(output, rows)
-    if labels_output is not None:
-        write_table(labels_output, label_rows(score_files, values), columns=LABEL_COLUMNS)
+    write_table(labels_output, label_rows(score_files, values), columns=LABEL_COLUMNS)
