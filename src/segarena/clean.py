@@ -112,9 +112,10 @@ def _score_folder(folder: Path, plan: Plan) -> Iterator[Path]:
         yield folder
         return
     players = plan.players(folder.name)
-    for table in sorted(folder.glob("*_metrics.csv")):
-        if table.name.removesuffix("_metrics.csv") not in players:
-            yield table
+    for kind in ("_metrics.csv", "_labels.csv"):
+        for table in sorted(folder.glob(f"*{kind}")):
+            if table.name.removesuffix(kind) not in players:
+                yield table
     for submission in _folders(folder):
         if submission.name not in players:
             yield submission
