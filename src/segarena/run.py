@@ -19,10 +19,10 @@ from typing import IO
 from segarena import slurm
 from segarena.errors import ConfigError, SegArenaError
 from segarena.predict import gpu
+from segarena.predict.runners import LOCK, calls_prefix
 from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
-LOCK = Path(".snakemake/segarena.lock")
 
 _held: list[IO[str]] = []
 _started = time.time()
@@ -85,7 +85,6 @@ def clear_left_overs(run_folder: Path) -> None:
     Whoever holds the folder's lock is alone at work here, so they are of no use to anybody.
     """
     from segarena.predict.runners import docker, podman
-    from segarena.predict.session import calls_prefix
 
     removed = docker.remove_left_overs(run_folder) + podman.remove_left_overs(run_folder)
     if removed:
