@@ -9,7 +9,6 @@ limit stands behind that. docs/isolation.md has the table.
 """
 
 import contextlib
-import fcntl
 import itertools
 import os
 import secrets
@@ -22,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segarena import locks
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import whole
 from segarena.predict import gpu
@@ -181,9 +181,11 @@ class ApptainerRunner:
             return sif
         sif.parent.mkdir(parents=True, exist_ok=True)
         with sif.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            held = locks.held(sif.with_suffix(".lock"), lock, wait=True)
             if not sif.exists():
                 self._build(source, sif)
+            if held:
+                held.close()
         return sif
 
     def _build(self, source: Path, sif: Path) -> None:
