@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "segarena"
 STAGES = ("prepare", "prompt", "predict", "score", "rank", "report", "archive")
 LEAVES = {"errors", "files", "case", "protocol", "masks", "provenance", "plain_pickle"}
-LEAVES |= {"untrusted", "sheets", "extras"}
+LEAVES |= {"untrusted", "sheets", "extras", "locks"}
 # What stands in front of the stages: the config, the run as a whole, and the command line.
 FRONT = {"__init__", "config", "submissions", "run", "cli", "check", "status", "slurm"}
 FRONT |= {"damage", "plan", "clean", "workflow", "snakemake_adapter"}

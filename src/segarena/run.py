@@ -6,7 +6,6 @@ off and this module's on.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sys
@@ -14,17 +13,16 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
-from segarena import slurm
+from segarena import locks, slurm
 from segarena.errors import ConfigError, SegArenaError
 from segarena.predict import gpu
+from segarena.predict.runners import LOCK, calls_prefix
 from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
-LOCK = Path(".snakemake/segarena.lock")
 
-_held: list[IO[str]] = []
+_held: list[locks.Lock] = []
 _started = time.time()
 
 
@@ -67,6 +65,7 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
         _check_name(Path.cwd())
         lock(LOCK)
         gpu.check(gpus, cluster=cluster)
+        gpu.mark_jobs(cluster=cluster)
         slurm.end_left_overs(Path.cwd(), cluster=cluster)
     clear_left_overs(Path.cwd())
 
@@ -85,7 +84,6 @@ def clear_left_overs(run_folder: Path) -> None:
     Whoever holds the folder's lock is alone at work here, so they are of no use to anybody.
     """
     from segarena.predict.runners import docker, podman
-    from segarena.predict.session import calls_prefix
 
     removed = docker.remove_left_overs(run_folder) + podman.remove_left_overs(run_folder)
     if removed:
@@ -98,18 +96,17 @@ def lock(path: Path) -> None:
     """Hold an exclusive lock on `path` until this process ends; ConfigError if it is held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    held = locks.held(path, file, wait=False)
+    if held is None:
         file.seek(0)
         raise ConfigError(
             f"{Path.cwd()}: another run is at work here (process {file.read().strip()}); "
             "wait for it, or end it, then start again"
-        ) from error
+        )
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
-    _held.append(file)
+    _held.extend([file, held])
 
 
 def errors_since(logs: Path, since: float) -> list[str]:

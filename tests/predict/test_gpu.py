@@ -16,7 +16,7 @@ TWO = "0, GPU-aaaa, NVIDIA H200, 570.1\n1, GPU-bbbb, NVIDIA H200, 570.1\n"
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A factory: driver(text) puts an nvidia-smi on the PATH that prints this."""
-    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SEGARENA_GPUS"):
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SEGARENA_GPUS", "SEGARENA_CLUSTER_JOB"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -45,6 +45,7 @@ def test_slurms_devices_are_passed_by_uuid(driver, monkeypatch: pytest.MonkeyPat
     """A number counts within the job; a Docker daemon outside of it needs the UUID."""
     driver("0, GPU-cccc, NVIDIA H200, 570.1\n")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SEGARENA_CLUSTER_JOB", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with gpu.taken(1):
         assert gpu.assigned() == ("GPU-cccc",)
@@ -59,6 +60,7 @@ def test_slices_of_a_gpu_are_passed_as_they_are(driver, monkeypatch: pytest.Monk
     """MIG UUIDs reach the container; the model is the GPU's that they are cut from."""
     driver("0, GPU-cccc, NVIDIA H200, 570.1\n")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SEGARENA_CLUSTER_JOB", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-11,MIG-22")
     with gpu.taken(1):
         assert gpu.assigned() == ("MIG-11", "MIG-22")
@@ -69,6 +71,7 @@ def test_a_slurm_job_without_a_device_is_our_failure(driver, monkeypatch: pytest
     """The submission is not run on a CPU when it should have had a GPU."""
     driver(TWO)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SEGARENA_CLUSTER_JOB", "1")
     with pytest.raises(EngineError, match="no GPU"), gpu.taken(1):
         pass
 
@@ -156,3 +159,28 @@ def test_only_what_the_user_made_visible_is_handed_out(driver, monkeypatch: pyte
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     with gpu.taken(1):
         assert gpu.assigned() == ("GPU-bbbb",)
+
+
+def test_a_local_run_in_an_allocation_gives_each_call_one_device(
+    driver, monkeypatch: pytest.MonkeyPatch
+):
+    """salloc and JupyterHub set SLURM_JOB_ID too: there a call has one of the visible devices."""
+    driver(TWO)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with gpu.taken(2):
+        assert gpu.assigned() == ("GPU-aaaa",)
+
+
+def test_jobs_of_slurm_are_marked(driver, monkeypatch: pytest.MonkeyPatch):
+    """A run with Slurm's executor marks its jobs, which then have all that Slurm gave them."""
+    driver(TWO)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("SEGARENA_CLUSTER_JOB", "")
+    gpu.mark_jobs(cluster=True)
+    with gpu.taken(1):
+        assert gpu.assigned() == ("GPU-aaaa", "GPU-bbbb")
+    gpu.mark_jobs(cluster=False)
+    with gpu.taken(2):
+        assert gpu.assigned() == ("GPU-aaaa",)

@@ -132,6 +132,13 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "too_much_output",
         "written beside /tmp",
     ),
+    "20,000 files beside its code": (
+        "mkdir /workspace/d; cd /workspace/d; "
+        "i=0; while [ $i -lt 1000000 ]; do : > $i; i=$((i+1)); done",
+        {},
+        "too_much_output",
+        "files written beside /tmp",
+    ),
     "gigabytes in /tmp": ("cat /dev/zero > /tmp/x || exit 5", {}, "crashed", "exit code 5"),
     "gigabytes in shared memory": (
         "cat /dev/zero > /dev/shm/x || exit 5",
@@ -196,6 +203,13 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 # Where there is no limit of the kernel's, but a look ten times a second.
 WATCHED = {
+    "20,000 files beside its code": (
+        "mkdir /workspace/d; cd /workspace/d; "
+        "i=0; while [ $i -lt 1000000 ]; do : > $i; i=$((i+1)); done",
+        {},
+        "too_much_output",
+        "files written beside /tmp",
+    ),
     "gigabytes in /tmp": ("too_much_output", "in /tmp"),
     "gigabytes in shared memory": ("too_much_output", "in /dev/shm"),
 }

@@ -10,7 +10,6 @@ on every node, while a Docker daemon outside of it counts all of them.
 """
 
 import contextlib
-import fcntl
 import functools
 import os
 import shutil
@@ -19,11 +18,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+from segarena import locks
 from segarena.errors import ConfigError, EngineError
 
 _ASSIGNED = "SEGARENA_GPUS"
+_CLUSTER_JOB = "SEGARENA_CLUSTER_JOB"
 _POLL_SECONDS = 0.2
 _COLUMNS = ("index", "uuid", "name", "driver_version")
 
@@ -50,7 +50,7 @@ def taken(gpus: int) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         if not gpus:
             chosen: list[str] = []
-        elif "SLURM_JOB_ID" in os.environ:
+        elif "SLURM_JOB_ID" in os.environ and os.environ.get(_CLUSTER_JOB):
             chosen = _named(_visible())
             if not chosen:
                 raise EngineError(
@@ -64,6 +64,15 @@ def taken(gpus: int) -> Iterator[None]:
             yield
         finally:
             del os.environ[_ASSIGNED]
+
+
+def mark_jobs(*, cluster: bool) -> None:
+    """Let the jobs of this run know whether each is a job of Slurm's, which has its own devices.
+
+    A run on one machine may itself be in an allocation of several devices (salloc, JupyterHub);
+    there SLURM_JOB_ID alone would give every call all of them.
+    """
+    os.environ[_CLUSTER_JOB] = "1" if cluster else ""
 
 
 def described() -> dict[str, object] | None:
@@ -144,13 +153,11 @@ def _free_slot(devices: list[str], held: contextlib.ExitStack) -> str:
         time.sleep(_POLL_SECONDS)
 
 
-def _locked(path: Path) -> IO[str] | None:
-    """Return the open file if its lock is ours now; opened for reading, as others own it too."""
+def _locked(path: Path) -> locks.Lock | None:
+    """Return what holds the lock if it is ours now; opened for reading, as others own it too."""
     path.touch(mode=0o666) if not path.exists() else None
     file = path.open()
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    lock = locks.held(path, file, wait=False)
+    if lock is not file:
         file.close()
-        return None
-    return file
+    return lock

@@ -4,7 +4,6 @@ A submission's failure is a result, not an error: the record's `status` says wha
 protocol says what is scored instead. Only the infrastructure's failure raises.
 """
 
-import hashlib
 import shutil
 import socket
 import tempfile
@@ -29,7 +28,7 @@ from segarena.errors import EngineError
 from segarena.files import read_json, whole, write_json
 from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
-from segarena.predict.runners import Image, Limits, Outcome, runner
+from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
 from segarena.predict.runners.watch import check_room, machine_memory_bytes, readable
 from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
 from segarena.provenance import file_digest
@@ -195,11 +194,6 @@ def _array(name: str, value: np.ndarray | list[Any]) -> np.ndarray:
     return np.array(value) if even else object_array(value)
 
 
-def calls_prefix(run_folder: Path) -> str:
-    """Return how the temporary folders of a run's calls begin, so that the next run finds them."""
-    return f"segarena-{hashlib.sha256(str(run_folder).encode()).hexdigest()[:12]}-"
-
-
 def _call(
     image: Image,
     case: str,
@@ -212,12 +206,15 @@ def _call(
     with _call_folder() as folder:
         inputs, outputs, log = (folder / name for name in ("inputs", "outputs", "log"))
         with _our_disk(folder):
-            inputs.mkdir(mode=0o755)
-            outputs.mkdir()
-            outputs.chmod(0o777)  # whoever the image's user is: root without capabilities, too
+            # Explicit modes, whatever the umask: the image's user may be anybody, and even root
+            # has no capabilities.
+            for path, mode in ((inputs, 0o755), (outputs, 0o777)):
+                path.mkdir()
+                path.chmod(mode)
             _write_input(inputs / f"{case}.npz", image_npz, members)
+            (inputs / f"{case}.npz").chmod(0o644)
         check_room(folder, limits.output_bytes + _LEAST_FREE_BYTES)
-        outcome = runner(image["runtime"]).run(image, inputs, outputs, log, limits)
+        outcome = run(image, inputs, outputs, log, limits)
         segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)

@@ -7,20 +7,31 @@ fails, because then nobody's score may suffer.
 """
 
 import contextlib
+import hashlib
+import re
 import shlex
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from segarena.errors import ConfigError, EngineError
+from segarena.errors import ConfigError, EngineError, SubmissionError
+from segarena.predict.runners.probe import probe
 from segarena.provenance import file_digest, folder_digest
 
 Image = dict[str, Any]
 
 GIB = 2**30
+
+LOCK = Path(".snakemake/segarena.lock")
+"""What a run holds as long as it lasts (`segarena.run.lock`)."""
+
+_probed: set[tuple[str, str]] = set()
+_WAITS = (0.5, 2.0)  # seconds between three tries
 
 WORKSPACE, SUBMISSION = "/workspace", "/submission"
 
@@ -64,7 +75,8 @@ class Limits:
 class Outcome:
     """How one call went. `seconds` is the whole call, `own_seconds` the program's own time.
 
-    `too_much_output` and `cannot_start` are sentences for the team, empty where all was well.
+    `too_much_output` is a sentence for the team, empty where all was well. `cannot_start`: what the
+    engine says where it makes or starts no container; `run` finds out whose fault that is.
     `written`: paths in the container, beside /tmp and the outputs, that the call changed, where the
     image's `tells_written` asks for them (Docker takes a tenth of a second to say so).
     """
@@ -80,6 +92,10 @@ class Outcome:
     written: tuple[str, ...] = ()
 
 
+class CannotCreateError(Exception):
+    """An engine makes no container of an image; `ready` finds out whose fault that is."""
+
+
 class Runner(Protocol):
     """The interface of every engine."""
 
@@ -90,7 +106,8 @@ class Runner(Protocol):
         """Make a submission ready to run on this machine; return what image.json says of it.
 
         base_id: the image that a folder runs in, whatever base_image names meanwhile. Raises
-        SubmissionError where the submission holds no usable image, EngineError otherwise.
+        SubmissionError where the submission holds no usable image, CannotCreateError where the
+        engine makes no container of it, EngineError otherwise.
         """
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
@@ -120,8 +137,78 @@ def ready(source: Path, *, runtime: str, base_image: str, base_id: str = "") -> 
                 "trusted code only; set base_image to run it in a container",
                 file=sys.stderr,
             )
+    engine = runner(runtime, base_image)
     with _readable(source):
-        return runner(runtime, base_image).ready(source, base_id)
+        for wait in (*_WAITS, None):
+            try:
+                return engine.ready(source, base_id)
+            except CannotCreateError as error:
+                said = str(error)
+            if wait is not None:
+                time.sleep(wait)
+        _blame(engine, "", f"{source.name}: no container can be made of the image: {said}")
+    raise SubmissionError(f"{source.name}: no container can be made of the image: {said}")
+
+
+def run(image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+    """Run one call with the image's runner, as `Runner.run` says; decide whose fault a failure is.
+
+    An image that does not start is tried three times. It is the submission's fault only where a
+    known-good image starts, here and now, under the same settings; else EngineError is raised.
+    """
+    engine = runner(image["runtime"])
+    if image["runtime"] == "process":
+        return engine.run(image, inputs, outputs, log, limits)
+    user = "caller" if limits.user == "caller" else _numeric(image.get("user") or "")
+    _check_once(engine, image["runtime"], user)
+    for wait in (*_WAITS, None):
+        outcome = engine.run(image, inputs, outputs, log, limits)
+        if not outcome.cannot_start:
+            return outcome
+        if wait is not None:
+            time.sleep(wait)
+    _blame(engine, user, f"{image['source']}: cannot be started: {outcome.cannot_start}")
+    return outcome
+
+
+def calls_prefix(run_folder: Path) -> str:
+    """Return how the temporary folders of a run's calls begin, so that the next run finds them."""
+    return f"segarena-{hashlib.sha256(str(run_folder).encode()).hexdigest()[:12]}-"
+
+
+def _blame(engine: Runner, user: str, said: str) -> None:
+    """Raise EngineError where a known-good image fails as well."""
+    why = probe(engine, user, calls_prefix(Path.cwd()))
+    if why:
+        raise EngineError(f"{said}; and a known-good image does not run here either: {why}")
+
+
+def _check_once(engine: Runner, runtime: str, user: str) -> None:
+    """Raise EngineError where a program in a container cannot read and write, once a node and run.
+
+    Jobs are processes of their own, so a folder in TMPDIR remembers it, as long as the run does.
+    """
+    if LOCK.exists():
+        mark = (
+            f"{calls_prefix(Path.cwd())}probed-{runtime}-{user.replace(':', '-')}-"
+            f"{LOCK.stat().st_mtime_ns}"
+        )
+        known = Path(tempfile.gettempdir(), mark)
+    else:
+        known = None
+    if (runtime, user) in _probed or (known and known.is_dir()):
+        return
+    why = probe(engine, user, calls_prefix(Path.cwd()))
+    if why:
+        raise EngineError(f"{runtime}: a known-good image does not run here: {why}")
+    _probed.add((runtime, user))
+    if known:
+        known.mkdir(exist_ok=True)
+
+
+def _numeric(user: str) -> str:
+    """Return a user as numbers; a name, which only the image knows, may be anybody's."""
+    return user if re.fullmatch(r"\d{1,9}(:\d{1,9})?", user) or not user else "65534:65534"
 
 
 @dataclass(frozen=True)
@@ -151,6 +238,11 @@ def mounts_of(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list
     if not image.get("mounted"):
         return mounts
     submission, workspace = inputs.parent / "submission", inputs.parent / "workspace"
+    for path in (submission, workspace):  # of a try before
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
     source = Path(image["source"]).resolve()
     with _readable(source):
         if _readable_by_all(source):

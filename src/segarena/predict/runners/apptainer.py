@@ -9,9 +9,9 @@ limit stands behind that. docs/isolation.md has the table.
 """
 
 import contextlib
-import fcntl
 import itertools
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,7 +19,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from segarena import locks
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import whole
 from segarena.predict import gpu
@@ -34,24 +36,25 @@ from segarena.predict.runners import (
     mounts_of,
 )
 from segarena.predict.runners.untagged import untagged
-from segarena.predict.runners.watch import excess, readable, use
+from segarena.predict.runners.watch import (
+    LOAD_WAITS,
+    MOST_FILES_BESIDE,
+    Printed,
+    check_room,
+    excess,
+    readable,
+    reopen,
+    use,
+)
 from segarena.provenance import file_digest
 
 IMAGES = Path(".snakemake/segarena/apptainer")
-LOG_BYTES = 256 << 10
 
-_STARTED = ".started"
-_LOOK_SECONDS = 0.1
+_LONGEST_BEGINNING = 1 << 16
 _MOST_TMP_FILES = 100_000
+_LOOK_SECONDS = 0.1
 _FIRST = 10
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-# What Apptainer says when the image, not the engine, is why a container does not start.
-_IMAGE_CANNOT_START = (
-    "executable file not found",
-    "exec format error",
-    "no such file or directory",
-)
 
 
 class ApptainerRunner:
@@ -88,42 +91,37 @@ class ApptainerRunner:
         return image
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
-        marker = outputs / _STARTED
         with tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work:
             mounts = mounts_of(image, inputs, outputs, limits)
             asked = self._asked(image, mounts, Path(work), limits)
+            beginning = _Beginning()
             started = time.monotonic()
-            with log.open("wb") as printed:
-                process = subprocess.Popen(
-                    [
-                        *asked,
-                        "sh",
-                        "-c",
-                        # 255 is Apptainer's own failure, or the program's: the marker tells which.
-                        f": > {WORKSPACE}/outputs/{_STARTED}; exec sh predict.sh",
-                    ],
-                    env=_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=printed,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-                watch = _Watch(process, mounts, Path(work), log, limits)
-                try:
-                    why = watch.until_end(started + limits.seconds)
-                finally:
-                    watch.kill()
-            seconds = time.monotonic() - started
-        if not marker.exists() and not why:
-            return self._not_started(image, log, seconds)
-        own_seconds = max(time.time() - marker.stat().st_mtime, 0.0) if marker.exists() else 0.0
-        marker.unlink(missing_ok=True)
-        _cut(log)
+            process = subprocess.Popen(
+                # 255 is Apptainer's own failure, or the program's: this first line tells which.
+                [*asked, "sh", "-c", 'echo "$0"; exec sh predict.sh', beginning.line],
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            printed = Printed(beginning.taken_off(process.stdout))
+            watch = _Watch(process, mounts, Path(work), printed, limits)
+            try:
+                why = watch.until_end(started + limits.seconds)
+            finally:
+                watch.kill()
+            ended = time.monotonic()
+        log.write_bytes(printed.last())
+        reopen(outputs)
+        if process.returncode == 255 and not why and beginning.seen_at is None:
+            said = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
+            return Outcome(None, ended - started, 0.0, cannot_start=said[-500:] or "exit code 255")
         too_much = "" if why in {_TIMED_OUT, _OUT_OF_MEMORY} else why or excess(outputs, limits)
         return Outcome(
             exit_code=process.returncode,
-            seconds=seconds,
-            own_seconds=min(own_seconds, seconds),
+            seconds=ended - started,
+            own_seconds=ended - (beginning.seen_at or ended),
             timed_out=why == _TIMED_OUT,
             out_of_memory=why == _OUT_OF_MEMORY,
             too_much_output=too_much,
@@ -173,12 +171,6 @@ class ApptainerRunner:
             str(self._sif(image)),
         ]
 
-    def _not_started(self, image: Image, log: Path, seconds: float) -> Outcome:
-        said = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
-        if any(reason in said.lower() for reason in _IMAGE_CANNOT_START):
-            return Outcome(None, seconds, 0.0, cannot_start=said[-500:])
-        raise EngineError(f"{image['source']}: apptainer cannot start it: {said[-500:]}")
-
     def _sif(self, image: Image) -> Path:
         """Return the image as a SIF, built by whoever comes first; the others wait."""
         source, image_id = Path(image.get("base") or image["source"]), image["image_id"]
@@ -189,9 +181,11 @@ class ApptainerRunner:
             return sif
         sif.parent.mkdir(parents=True, exist_ok=True)
         with sif.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            held = locks.held(sif.with_suffix(".lock"), lock, wait=True)
             if not sif.exists():
                 self._build(source, sif)
+            if held:
+                held.close()
         return sif
 
     def _build(self, source: Path, sif: Path) -> None:
@@ -202,18 +196,52 @@ class ApptainerRunner:
                 tar.flush()
             except OSError as error:
                 raise EngineError(f"{source}: cannot be unpacked ({error})") from error
-            build = [self.command, "--silent", "build", "--force", str(aside)]
-            done = subprocess.run(
-                [*build, f"docker-archive:{tar.name}"],
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                said = " ".join(done.stderr.split())[-500:]
-                raise EngineError(f"{source}: apptainer cannot build the image: {said}")
+            for wait in (*LOAD_WAITS, None):
+                said = self._built(aside, tar.name)
+                if not said:
+                    return
+                if wait is None:
+                    for folder in (Path(tar.name).parent, sif.parent):
+                        check_room(folder, Path(tar.name).stat().st_size)
+                    raise EngineError(f"{source}: apptainer cannot build the image: {said}")
+                time.sleep(wait)
+
+    def _built(self, sif: Path, archive: str) -> str:
+        """Have Apptainer build a SIF; return what it has against that, "" if it is built."""
+        done = subprocess.run(
+            [self.command, "--silent", "build", "--force", str(sif), f"docker-archive:{archive}"],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return "" if done.returncode == 0 else " ".join(done.stderr.split())[-500:] or "no reason"
+
+
+class _Beginning:
+    """The line that a call prints before its program, which tells that the container has started.
+
+    Nobody but us can take it back: it has left the container.
+    """
+
+    def __init__(self) -> None:
+        self.line = secrets.token_hex(16)
+        self.seen_at: float | None = None
+
+    def taken_off(self, stream: Any) -> Iterator[bytes]:
+        """Yield what is printed without the line; note the time at which it came."""
+        line, first = f"{self.line}\n".encode(), b""
+        while chunk := stream.read1(1 << 16):
+            if self.seen_at is None and len(first) < _LONGEST_BEGINNING:
+                first += chunk
+                if line not in first:
+                    continue
+                self.seen_at = time.monotonic()
+                chunk, first = first.replace(line, b"", 1), b""
+            yield chunk
+        yield first
 
 
 _TIMED_OUT = "timed out"
@@ -228,13 +256,14 @@ class _Watch:
         process: subprocess.Popen,
         mounts: list[Mount],
         work: Path,
-        log: Path,
+        printed: Printed,
         limits: Limits,
     ) -> None:
-        self.process, self.work, self.log, self.limits = process, work, log, limits
+        self.process, self.work, self.printed, self.limits = process, work, printed, limits
         writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
         self.outputs = writable.pop(f"{WORKSPACE}/outputs")
         self.workspace = writable.get(WORKSPACE)
+        self._files_at_first = len(list(self.workspace.iterdir())) if self.workspace else 0
         self.peak_memory_bytes = 0
         self._beside_at_first: int | None = None
 
@@ -276,10 +305,13 @@ class _Watch:
             return f"more than {limits.processes:,} processes"
         if self.workspace:
             most = limits.disk_bytes
-            beside += use(self.workspace, most_files=_MOST_TMP_FILES, most_bytes=most)[1]
+            files, size = use(self.workspace, most_files=MOST_FILES_BESIDE, most_bytes=most)
+            beside += size
+            if files - self._files_at_first > MOST_FILES_BESIDE:
+                return f"more than {MOST_FILES_BESIDE:,} files written beside /tmp and the outputs"
         in_tmp = use(self.work, most_files=_MOST_TMP_FILES, most_bytes=limits.tmp_bytes)[1]
         for size, most, where in (
-            (self.log.stat().st_size, limits.printed_bytes, "printed"),
+            (self.printed.size, limits.printed_bytes, "printed"),
             (in_tmp, limits.tmp_bytes, "in /tmp"),
             (shared, limits.shared_memory_bytes, "in /dev/shm"),
             (beside, limits.disk_bytes, "written beside /tmp and the outputs"),
@@ -349,13 +381,3 @@ def _environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name in keep or not name.startswith(("APPTAINER", "SINGULARITY"))
     }
-
-
-def _cut(log: Path) -> None:
-    """Keep the end of what was printed."""
-    size = log.stat().st_size
-    if size > LOG_BYTES:
-        with log.open("rb") as file:
-            file.seek(size - LOG_BYTES)
-            end = file.read()
-        log.write_bytes(end)

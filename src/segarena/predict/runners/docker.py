@@ -8,17 +8,20 @@ an engine that shuts down), or one that vanished, has failed for no fault of the
 docs/isolation.md tells what each setting here keeps out.
 """
 
+import base64
 import contextlib
 import datetime
 import functools
+import importlib.util
+import json
 import os
 import shutil
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from segarena.predict import gpu
 from segarena.predict.image import content, image_of_archive, image_of_folder, opened_archive
 from segarena.predict.runners import (
     WORKSPACE,
+    CannotCreateError,
     Image,
     Limits,
     Mount,
@@ -42,26 +46,78 @@ from segarena.predict.runners import (
     mounts_of,
 )
 from segarena.predict.runners.untagged import untagged
-from segarena.predict.runners.watch import check_room, excess, memory_of, readable, use
+from segarena.predict.runners.watch import (
+    LOAD_WAITS,
+    MOST_FILES_BESIDE,
+    Printed,
+    check_room,
+    excess,
+    memory_of,
+    readable,
+    reopen,
+    use,
+)
 
 LABEL = "segarena"
-LOG_BYTES = 256 << 10
 LOAD_SECONDS = 3600
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 _FASTEST_LOOK, _SLOWEST_LOOK = 0.05, 0.25
 _SECONDS_BETWEEN_QUESTIONS = 2.0
-_MOST_VOLUME_FILES = 100_000
+_ANSWER_SECONDS = 120
 _CLEARING_SECONDS, _CLEARING_BYTES = 60, 256 << 20
 
-# What the engine says when the image, not the engine, is why a container does not start.
-_IMAGE_CANNOT_START = (
-    "executable file not found",
-    "exec format error",
-    "not a directory",
-    "unable to find user",
-    "unable to find group",
-    "no matching entries in passwd file",
-)
+# Bits of a mode as Go, in which the engines are written, counts them.
+_GO_LINK, _GO_DEVICE, _GO_FIFO, _GO_SOCKET = 1 << 27, 1 << 26, 1 << 25, 1 << 24
+
+
+class Refused(EngineError):
+    """An engine's command line has refused to make a container."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a container was made, started and ended, in seconds of the engine's clock.
+
+    That clock is only compared with itself: the engine may run in a virtual machine, and any wall
+    clock may be set. `passed`: how long ago it was made, in seconds of ours.
+    """
+
+    made: float
+    started: float
+    ended: float
+    passed: float
+
+    @classmethod
+    def of(cls, found: dict[str, Any], passed: float) -> "Times":
+        """Return the times of a container that has ended, as the engine tells them."""
+        state = found["State"]
+        texts = (found["Created"], state["StartedAt"], state["FinishedAt"])
+        made, started, ended = map(_seconds, texts)
+        return cls(made, started, ended, passed)
+
+    @property
+    def since(self) -> float:
+        """Before anything could happen to the container."""
+        return min(self.made, self.ended) - 1
+
+    @property
+    def until(self) -> float:
+        """The present by the engine's clock: asked for a later time, the engine would wait for it.
+
+        Where its clock was set meanwhile that can be wrong, but never by more than a second.
+        """
+        return min(max(self.made + self.passed, self.ended), self.ended + 1)
+
+    def own_seconds(self, whole: float) -> float:
+        """Return how long the program ran; the whole call where the clock was set meanwhile."""
+        own = self.ended - self.started
+        return own if 0 <= own <= whole else whole
+
+
+def _seconds(text: str) -> float:
+    """Return a time as the engine writes it in seconds."""
+    return datetime.datetime.fromisoformat(text).timestamp()
 
 
 class DockerRunner:
@@ -84,6 +140,7 @@ class DockerRunner:
             self._check_machine(source, described)
             if not self._name(described):
                 self._load(source, described)
+            self._try_out(source, self._name(described))
         return {"runtime": self.runtime, "source": str(source), **described}
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
@@ -91,22 +148,29 @@ class DockerRunner:
             self._check_room(limits)
             image = {**image, "image_id": self._ready_again(image)}
             mounts = mounts_of(image, inputs, outputs, limits)
-            started, since = time.monotonic(), time.time()
-            container = self._create(image, limits, mounts)
+            started = time.monotonic()
+            try:
+                container = self._create(image, limits, mounts)
+            except (docker.errors.APIError, Refused) as error:
+                return Outcome(None, time.monotonic() - started, 0.0, cannot_start=_said(error))
             with self._removed(container):
-                printed = self._start(container)
-                if isinstance(printed, str):
-                    return Outcome(None, time.monotonic() - started, 0.0, cannot_start=printed)
+                try:
+                    printed = self._start(container)
+                except docker.errors.APIError as error:
+                    seconds = time.monotonic() - started
+                    return Outcome(None, seconds, 0.0, cannot_start=_said(error))
                 watch = self._watch(container, mounts, limits, printed)
                 why = watch.until_end(started + limits.seconds)
                 seconds = time.monotonic() - started
-                state = self.engine.inspect_container(container)["State"]
-                if not why and self._was_killed(container, since):
+                found = self.engine.inspect_container(container)
+                state, times = found["State"], Times.of(found, time.monotonic() - started)
+                if not why and self._was_killed(container, times):
                     raise EngineError(
                         "a container was killed from outside (the engine was shut down, or "
                         "somebody removed it); the call counts for nothing, run again"
                     )
                 log.write_bytes(printed.last())
+                reopen(outputs)
                 told = image.get("tells_written")
                 written = self._written(container, mounts) if told else ()
                 if os.geteuid() != 0:
@@ -117,7 +181,7 @@ class DockerRunner:
         return Outcome(
             exit_code=state["ExitCode"],
             seconds=seconds,
-            own_seconds=_seconds_between(state["StartedAt"], state["FinishedAt"]),
+            own_seconds=times.own_seconds(seconds),
             timed_out=why == _TIMED_OUT,
             out_of_memory=state["OOMKilled"],
             too_much_output="" if why == _TIMED_OUT else why or excess(outputs, limits),
@@ -190,17 +254,67 @@ class DockerRunner:
         return ""
 
     def _load(self, source: Path, described: Image) -> None:
-        slow = client(LOAD_SECONDS, self.host)
-        with opened_archive(source) as stream, contextlib.closing(slow) as engine:
-            for line in engine.load_image(untagged(stream), quiet=True):
-                if "error" in line:
-                    # The archive is known to be whole, so this is the engine: its disk, most often.
-                    raise EngineError(f"{source}: the engine cannot load it: {line['error']}")
+        """Load an archive in three tries; what was found whole before is never blamed for this."""
+        for wait in (*LOAD_WAITS, None):
+            said = self._loaded(source)
+            if not said:
+                break
+            if wait is None:
+                folder = _disk(self.engine)
+                if folder.is_dir():
+                    check_room(folder, described["unpacked_bytes"])
+                raise EngineError(f"{source}: the engine cannot load it: {said}")
+            time.sleep(wait)
         if not self._name(described):
             raise EngineError(
                 f"{source}: the engine loaded it but knows no image {described['image_id'][:19]}; "
                 "the archive was replaced meanwhile: run again"
             )
+
+    def _loaded(self, source: Path) -> str:
+        """Have the engine load an archive; return what it has against that, "" if it is loaded."""
+        slow = client(LOAD_SECONDS, self.host)
+        with opened_archive(source) as stream, contextlib.closing(slow) as engine:
+            try:
+                for line in engine.load_image(untagged(stream), quiet=True):
+                    if "error" in line:
+                        return str(line["error"])
+            except docker.errors.APIError as error:
+                return _said(error)
+        return ""
+
+    def _try_out(self, source: Path, image_id: str) -> None:
+        """Make a container of an image and look at it, without starting it.
+
+        Raises CannotCreateError where the engine makes none, SubmissionError where starting it
+        would make the engine wait for ever: it reads these files of the image by itself.
+        """
+        try:
+            created = self.engine.create_container(
+                image_id, ["true"], network_disabled=True, labels={LABEL: str(Path.cwd())}
+            )
+        except docker.errors.APIError as error:
+            raise CannotCreateError(_said(error)) from error
+        with self._removed(created["Id"]):
+            for name in ("/etc/passwd", "/etc/group"):
+                kind = self._kind_of(created["Id"], name)
+                if kind:
+                    raise SubmissionError(f"{source.name}: {name} in the image is {kind}")
+
+    def _kind_of(self, container: str, name: str) -> str:
+        """Return what a path in a container is, "" for a file, a folder or nothing."""
+        found = self._about_path(container, name)
+        if found.get("mode", 0) & _GO_LINK:
+            found = self._about_path(container, found["linkTarget"])
+        kinds = {_GO_FIFO: "a fifo", _GO_SOCKET: "a socket", _GO_DEVICE: "a device"}
+        return next((kind for bit, kind in kinds.items() if found.get("mode", 0) & bit), "")
+
+    def _about_path(self, container: str, path: str) -> dict[str, Any]:
+        """Return what the engine says of a path in a container without opening it."""
+        url = self.engine._url("/containers/{0}/archive", container)  # type: ignore[attr-defined]
+        answer = self.engine.head(url, params={"path": path}, timeout=_ANSWER_SECONDS)
+        about = answer.headers.get("X-Docker-Container-Path-Stat")
+        return json.loads(base64.b64decode(about)) if answer.ok and about else {}
 
     def _ready_again(self, image: Image) -> str:
         """Return what the engine calls an image; load it if the engine has lost it."""
@@ -226,6 +340,7 @@ class DockerRunner:
             hostname="submission",
             stdin_open=False,
             use_config_proxy=False,
+            healthcheck={"test": ["NONE"]},  # it would flood the engine's events, which tell kills
             labels={LABEL: str(Path.cwd())},
         )
         return created["Id"]
@@ -244,35 +359,29 @@ class DockerRunner:
             nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
             pids_limit=limits.processes,
             cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
+            security_opt=["no-new-privileges:true", *_label(self.engine)],
             ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
             init=True,
             device_requests=_gpus(),
             log_config=docker.types.LogConfig(type="none"),  # Printed listens instead
         )
 
-    def _start(self, container: str) -> "Printed | str":
-        """Start a container; return what it prints, or why its image cannot be started."""
-        try:
-            printed = Printed(self.engine.attach(container, stream=True))
-            self.engine.start(container)
-        except docker.errors.APIError as error:
-            said = str(error.explanation or error)
-            if any(reason in said.lower() for reason in _IMAGE_CANNOT_START):
-                return said
-            raise
+    def _start(self, container: str) -> Printed:
+        """Start a container; return what it prints."""
+        printed = Printed(self.engine.attach(container, stream=True), urllib3.exceptions.HTTPError)
+        self.engine.start(container)
         return printed
 
     def _watch(
-        self, container: str, mounts: list[Mount], limits: Limits, printed: "Printed"
+        self, container: str, mounts: list[Mount], limits: Limits, printed: Printed
     ) -> "Watch":
         return Watch(self.engine, container, mounts, limits, printed)
 
-    def _was_killed(self, container: str, since: float) -> bool:
+    def _was_killed(self, container: str, times: Times) -> bool:
         """Return whether anybody told the engine to kill a container."""
         kills = self.engine.events(  # type: ignore[call-overload]
-            since=f"{since:.3f}",
-            until=f"{time.time():.3f}",
+            since=f"{times.since:.3f}",
+            until=f"{times.until:.3f}",
             filters={"container": container, "event": "kill"},
             decode=True,
         )
@@ -385,7 +494,7 @@ class Watch:
         container: str,
         mounts: list[Mount],
         limits: Limits,
-        printed: "Printed",
+        printed: Printed,
     ) -> None:
         self.engine, self.container = engine, container
         self.limits, self.printed = limits, printed
@@ -395,8 +504,12 @@ class Watch:
         found = engine.inspect_container(container)
         self._memory = memory_of(found["State"]["Pid"], container)
         # What an image declares as a volume is on the engine's disk, but not in the layer's size.
-        self._volumes = [Path(m["Source"]) for m in found["Mounts"] if m["Type"] == "volume"]
-        self._volumes += writable.values()
+        self._folders = [Path(m["Source"]) for m in found["Mounts"] if m["Type"] == "volume"]
+        self._folders += writable.values()
+        # The container's own layer, where this user may look into it.
+        self._layer = Path((found.get("GraphDriver", {}).get("Data") or {}).get("UpperDir") or "/-")
+        self._folders.append(self._layer)
+        self._files_at_first = self._files(limits.disk_bytes)
         self._next_questions = time.monotonic() + _SECONDS_BETWEEN_QUESTIONS
 
     def until_end(self, deadline: float) -> str:
@@ -454,45 +567,19 @@ class Watch:
         most = self.limits.disk_bytes
         found = self.engine.containers(size=True, filters={"id": self.container})
         size = sum(container.get("SizeRw", 0) for container in found)
-        for volume in self._volumes:
-            size += use(volume, most_files=_MOST_VOLUME_FILES, most_bytes=most)[1]
+        for folder in self._folders:
+            if folder != self._layer:  # which SizeRw counts
+                size += use(folder, most_files=10 * MOST_FILES_BESIDE, most_bytes=most)[1]
         if size > most:
-            return (
-                f"more than {readable(self.limits.disk_bytes)} written beside /tmp and the outputs"
-            )
+            return f"more than {readable(most)} written beside /tmp and the outputs"
+        if self._files(most) - self._files_at_first > MOST_FILES_BESIDE:
+            return f"more than {MOST_FILES_BESIDE:,} files written beside /tmp and the outputs"
         return ""
 
-
-class Printed:
-    """What a container prints, counted while it runs; only the end of it is kept.
-
-    The engine's own log files would take ten times as long for a flood of lines, which disturbs
-    whoever is timed on the same machine, and cannot be bounded while they are written.
-    """
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.size = 0
-        self._chunks, self._last = chunks, bytearray()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def last(self) -> bytes:
-        """Return the end of what was printed, once the container has ended."""
-        self.ended(10)
-        return bytes(self._last)
-
-    def ended(self, seconds: float) -> bool:
-        """Wait until nothing more is printed, so long at most; return whether that is so."""
-        self._thread.join(timeout=seconds)
-        return not self._thread.is_alive()
-
-    def _listen(self) -> None:
-        # An engine that is gone is noticed by whoever waits for the container.
-        with contextlib.suppress(OSError, ValueError, urllib3.exceptions.HTTPError):
-            for chunk in self._chunks:
-                self.size += len(chunk)
-                self._last += chunk
-                del self._last[:-LOG_BYTES]
+    def _files(self, most_bytes: int) -> int:
+        """Return how many files are beside /tmp and the outputs, as far as they are counted."""
+        most = 10 * MOST_FILES_BESIDE
+        return sum(use(f, most_files=most, most_bytes=most_bytes)[0] for f in self._folders)
 
 
 def remove_left_overs(run_folder: Path) -> int:
@@ -514,13 +601,24 @@ def remove_left_overs(run_folder: Path) -> int:
 @functools.cache
 def _engine(_address: str) -> docker.APIClient:
     """Return the client of all calls of a process: each new one asks for the engine's version."""
-    return client(120)
+    return client(_ANSWER_SECONDS)
 
 
 @functools.lru_cache(maxsize=1)
+def _about(engine: docker.APIClient) -> dict[str, Any]:
+    """Return what an engine says of itself."""
+    return engine.info()
+
+
 def _disk(engine: docker.APIClient) -> Path:
     """Return the folder in which an engine keeps its containers."""
-    return Path(engine.info()["DockerRootDir"])
+    return Path(_about(engine)["DockerRootDir"])
+
+
+def _label(engine: docker.APIClient) -> list[str]:
+    """Return what lets a container read its mounts where the engine sets SELinux labels."""
+    options = _about(engine).get("SecurityOptions") or ()
+    return ["label=disable"] if any("name=selinux" in option for option in options) else []
 
 
 def client(seconds: int, host: str = "") -> docker.APIClient:
@@ -534,16 +632,25 @@ def client(seconds: int, host: str = "") -> docker.APIClient:
     try:
         return docker.APIClient(timeout=seconds, **where)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        host = host or os.environ.get("DOCKER_HOST", "the default socket")
-        raise EngineError(
-            f"no Docker engine answers at {host}; start it or set DOCKER_HOST ({error})"
-        ) from error
+        host = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+        raise EngineError(f"no Docker engine answers at {host}; {_cure(host)} ({error})") from error
+
+
+def _cure(host: str) -> str:
+    """Return what helps where no engine answers."""
+    kind, _, path = host.partition("://")
+    if kind == "unix" and Path(path).exists() and not os.access(path, os.W_OK):
+        return "you may not use it: join the group that owns it (usermod -aG docker USER)"
+    if kind == "ssh" and not importlib.util.find_spec("paramiko"):
+        return "install paramiko, which addresses of this kind need"
+    return "start it or set DOCKER_HOST"
 
 
 def flags(image: Image, mounts: list[Mount], limits: Limits) -> list[str]:
     """Return what `_shut_in` asks of the API as `docker run` and `podman run` take it."""
     return [
         "--init",
+        "--no-healthcheck",
         "--network=none",
         "--hostname=submission",
         "--ipc=private",
@@ -579,9 +686,10 @@ def _gpus() -> list[Any]:
     return [docker.types.DeviceRequest(device_ids=devices, capabilities=[["gpu"]])] * bool(devices)
 
 
-def _seconds_between(start: str, end: str) -> float:
-    first, last = (datetime.datetime.fromisoformat(text[:26].rstrip("Z")) for text in (start, end))
-    return max((last - first).total_seconds(), 0.0)
+def _said(error: Exception) -> str:
+    """Return what an engine says, on one line."""
+    said = error.explanation if isinstance(error, docker.errors.APIError) else ""
+    return " ".join(str(said or error).split())
 
 
 @contextlib.contextmanager
@@ -589,8 +697,7 @@ def _engine_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        said = " ".join(str(error.explanation or error).split())
-        raise EngineError(f"{doing}: the engine says: {said}") from error
+        raise EngineError(f"{doing}: the engine says: {_said(error)}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(f"{doing}: the engine does not answer ({error})") from error
     except EngineError as error:

@@ -20,7 +20,16 @@ from pathlib import Path
 from segarena.errors import EngineError
 from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Mount, Outcome, command_line, mounts_of
-from segarena.predict.runners.docker import LABEL, DockerRunner, Printed, Watch, client, flags
+from segarena.predict.runners.docker import (
+    LABEL,
+    DockerRunner,
+    Refused,
+    Times,
+    Watch,
+    client,
+    flags,
+)
+from segarena.predict.runners.watch import Printed
 
 _ANSWER_SECONDS = 120
 _SERVICE_STARTS_SECONDS = 30
@@ -81,7 +90,10 @@ class PodmanRunner(DockerRunner):
     def _create(self, image: Image, limits: Limits, mounts: list[Mount]) -> str:
         ours = [f"--label={LABEL}={Path.cwd()}", "--log-driver=none"]
         asked = self._flags(image, mounts, limits)
-        return _ask([self.command, "create", *ours, *asked])
+        try:
+            return _ask([self.command, "create", *ours, *asked])
+        except EngineError as error:
+            raise Refused(str(error)) from error
 
     def _flags(self, image: Image, mounts: list[Mount], limits: Limits) -> list[str]:
         return [
@@ -99,9 +111,9 @@ class PodmanRunner(DockerRunner):
     ) -> Watch:
         return _Watch(self.engine, container, mounts, limits, printed)
 
-    def _was_killed(self, container: str, since: float) -> bool:
+    def _was_killed(self, container: str, times: Times) -> bool:
         # The API tells nothing of what is over.
-        asked = ["--stream=false", f"--since={int(since)}", f"--filter=container={container}"]
+        asked = ["--stream=false", f"--since={int(times.since)}", f"--filter=container={container}"]
         return bool(_ask([self.command, "events", *asked, "--filter=event=kill"]))
 
     @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from segarena.errors import EngineError, SubmissionError
 from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Outcome
+from segarena.predict.runners.watch import reopen
 from segarena.provenance import folder_digest
 
 
@@ -65,6 +66,7 @@ class ProcessRunner:
             if timed_out:
                 exit_code = process.returncode
         seconds = time.monotonic() - started
+        reopen(outputs)
         return Outcome(exit_code, seconds=seconds, own_seconds=seconds, timed_out=timed_out)
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:

@@ -3,14 +3,26 @@
 Both are read from outside, from what the kernel says, so that a submission cannot lie about them.
 """
 
+import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segarena.errors import EngineError
 from segarena.predict.runners import GIB, Limits
+
+LOAD_WAITS = (0.5, 2.0)
+"""Seconds between three tries of an engine to load an image."""
+
+MOST_FILES_BESIDE = 20_000
+"""How many files a call may make beside /tmp and the outputs: an honest program makes few."""
+
+LOG_BYTES = 256 << 10
+
+_MOST_OPENED = 100_000
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -46,6 +58,29 @@ def use(folder: Path, *, most_files: int, most_bytes: int) -> tuple[int, int]:
             if files > most_files or size > most_bytes:
                 return files, size
     return files, size
+
+
+def reopen(outputs: Path) -> None:
+    """Let the caller read what a program that ran as the same user has closed or taken away.
+
+    Only what belongs to the caller is opened; no link is followed.
+    """
+    if outputs.is_symlink() or not outputs.is_dir():  # only a plain process can do that
+        outputs.unlink(missing_ok=True)
+        outputs.mkdir()
+    waiting = [outputs]
+    for _ in range(_MOST_OPENED):
+        if not waiting:
+            return
+        path = waiting.pop()
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                if status.st_uid == os.geteuid():
+                    path.chmod(status.st_mode | stat.S_IRWXU)
+                waiting += _entries(path)
+            elif stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                path.chmod(status.st_mode | stat.S_IRUSR)
 
 
 def machine_memory_bytes() -> int:
@@ -115,3 +150,37 @@ def _entries(folder: Path) -> list[Path]:
             return [Path(entry.path) for _, entry in zip(range(100_000), entries, strict=False)]
     except OSError:
         return []  # gone, or not ours to read
+
+
+class Printed:
+    """What a container prints, counted while it runs; only the end of it is kept.
+
+    The engine's own log files would take ten times as long for a flood of lines, which disturbs
+    whoever is timed on the same machine, and cannot be bounded while they are written.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], *gone: type[Exception]) -> None:
+        """`gone`: what `chunks` may raise, beside OSError and ValueError, where the engine is."""
+        self.size = 0
+        self._chunks, self._last = chunks, bytearray()
+        self._gone: tuple[type[Exception], ...] = (OSError, ValueError, *gone)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def last(self) -> bytes:
+        """Return the end of what was printed, once the container has ended."""
+        self.ended(10)
+        return bytes(self._last)
+
+    def ended(self, seconds: float) -> bool:
+        """Wait until nothing more is printed, so long at most; return whether that is so."""
+        self._thread.join(timeout=seconds)
+        return not self._thread.is_alive()
+
+    def _listen(self) -> None:
+        # An engine that is gone is noticed by whoever waits for the container.
+        with contextlib.suppress(*self._gone):
+            for chunk in self._chunks:
+                self.size += len(chunk)
+                self._last += chunk
+                del self._last[:-LOG_BYTES]
