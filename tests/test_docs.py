@@ -13,6 +13,7 @@ PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for folder in (".", "docs", "config", "config/protocols")
     for path in (ROOT / folder).glob("*.md")
+    if path.name != "CHANGELOG.md"
 )
 WIDTH = 120
 
