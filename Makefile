@@ -4,6 +4,7 @@
 #   make test       the whole test-suite
 #   make lint       format, style, types, workflow
 #   make coverage   which lines and branches of src the fast tests run
+#   make docs       the documentation as a site, in build/site; make docs-publish publishes it
 #   make bench      the measurements in benchmarks/
 #   make lock       resolve the lock files again (needs uv)
 
@@ -14,7 +15,7 @@ pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 lock = --universal --python-version 3.11 --generate-hashes --no-header --no-emit-package segarena
 
-.PHONY: demo test-fast test test-bare test-outside coverage lint ruff mypy snakefmt snakemake-lint bench lock
+.PHONY: demo test-fast test test-bare test-outside coverage docs docs-publish build/docs lint ruff mypy snakefmt snakemake-lint bench lock
 
 demo: .venv/installed
 	.venv/bin/snakemake --snakefile Snakefile --directory demo --configfile config/demo.yaml --cores 2 --quiet host reason
@@ -59,6 +60,16 @@ snakefmt: .venv/installed-dev
 
 snakemake-lint: .venv/installed-dev
 	.venv/bin/snakemake --lint --snakefile Snakefile --directory demo --configfile config/demo.yaml
+
+build/docs: .venv/installed-dev
+	rm -rf $@ && mkdir -p $@
+	tar -cf - README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff docs config profiles workflow/schemas | tar -xf - -C $@
+
+docs: build/docs
+	.venv/bin/mkdocs build --quiet --strict --site-dir build/site
+
+docs-publish: build/docs
+	.venv/bin/mkdocs gh-deploy --strict --site-dir build/site
 
 bench: .venv/installed-dev
 	for script in $(filter-out benchmarks/reference.py,$(wildcard benchmarks/*.py)); do .venv/bin/python $$script || exit 1; done

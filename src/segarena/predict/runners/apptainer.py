@@ -253,7 +253,7 @@ class _Watch:
 
     def __init__(
         self,
-        process: subprocess.Popen,
+        process: subprocess.Popen[bytes],
         mounts: list[Mount],
         work: Path,
         printed: Printed,

@@ -74,7 +74,7 @@ class ProcessRunner:
         return f"cd {shlex.quote(image['source'])} && env {folders} sh predict.sh"
 
 
-def _end_group(process: subprocess.Popen) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End whatever the call left behind, background processes included."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
