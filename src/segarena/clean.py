@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segarena.plan import Plan, read_plan
-from segarena.run import LOCK, lock
+from segarena.predict.runners import LOCK
+from segarena.run import lock
 from segarena.status import add_run_arguments
 
 _CASE_FILES = {

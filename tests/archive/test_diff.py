@@ -135,6 +135,7 @@ def rerun(archive: Path, arena: Arena, out: Path) -> int:
             cases=cases,
             out=out,
             cores=2,
+            runtime="process",
         )
     )
 

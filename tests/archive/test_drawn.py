@@ -92,7 +92,7 @@ def test_a_run_is_set_up_again_with_the_archived_drawings(
 ) -> None:
     """The sheet names them where they lie now."""
     folders = {"submissions": drawn_run.work / "submissions", "cases": drawn_run.work}
-    assert set_up(archive, out=tmp_path, **folders) == []
+    assert set_up(archive, out=tmp_path, runtime="process", **folders) == []
     with (tmp_path / "cases.tsv").open(newline="") as file:
         (row,) = csv.DictReader(file, delimiter="\t")
     assert row == {"case": "plane", "scribbles": DRAWN}

@@ -268,5 +268,13 @@ def _json_text(value: Any) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
 
 
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes what is there twice twice: an alias is refused when the archive is read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def _yaml(value: Any) -> bytes:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode()
+    text = yaml.dump(value, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True)
+    return text.encode()

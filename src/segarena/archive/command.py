@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-SHOWN = 20
+from segarena.untrusted import printable
+
+SHOWN, LONGEST_LINE = 20, 1000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,6 +54,12 @@ def add_parser(subparsers: Any) -> None:
     )
     rerun.add_argument("--out", type=Path, default=Path("rerun"), metavar="DIR")
     rerun.add_argument("--cores", type=int, default=1, metavar="N")
+    rerun.add_argument(
+        "--runtime",
+        choices=["docker", "podman", "apptainer", "process"],
+        help="what runs the submissions; the archived one if left out, unless that is a plain "
+        "process, which only you can choose",
+    )
     rerun.set_defaults(run=run_rerun)
 
 
@@ -101,6 +109,7 @@ def run_rerun(arguments: argparse.Namespace) -> int:
         submissions=arguments.submissions,
         cases=arguments.cases,
         out=arguments.out,
+        runtime=arguments.runtime,
     )
     _show("not as archived", notes)
     play(arguments.out, cores=arguments.cores)
@@ -139,6 +148,6 @@ def _grouped(lines: list[str]) -> list[str]:
 def _show(title: str, lines: Iterable[str]) -> None:
     lines = list(lines)
     for line in lines[:SHOWN]:
-        print(f"{title}: {line}")
+        print(f"{title}: {printable(line, LONGEST_LINE)}")
     if len(lines) > SHOWN:
         print(f"{title}: {len(lines) - SHOWN} more")

@@ -5,11 +5,12 @@ they lie in a project, and the results under results/. Two files say what that i
 facts of the run, and sha256sums.txt, the digest of every other file.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from segarena.protocol import Protocol, plays, read_yaml, steps, validate
+from segarena.errors import ConfigError
+from segarena.protocol import Protocol, plays, steps, validate
+from segarena.untrusted import json_value, printable, read_yaml
 
 Facts = dict[str, Any]
 
@@ -55,17 +56,35 @@ def protocol_file(name: str) -> str:
 
 def read_facts(folder: Path) -> Facts:
     """Return the facts of an archive's folder; raises ConfigError where they break the schema."""
-    path = folder / FACTS
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    validate(facts, "archive", FACTS)
-    return facts
+    facts = read_stranger_json(folder / FACTS, "archive", FACTS)
+    return dict(facts)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return an archive's config; raises ConfigError where it breaks the schema."""
+    config = read_yaml(folder / CONFIG, CONFIG)
+    validate(config, "config", CONFIG)
+    return dict(config)
+
+
+def read_stranger_json(path: Path, schema: str, name: str) -> Any:
+    """Return what a JSON file of an archive holds, checked against a schema.
+
+    Raises ConfigError where it cannot be read or breaks the schema; name: what messages call it.
+    """
+    try:
+        value = json_value(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name}: cannot be read: {printable(error)}") from error
+    validate(value, schema, name)
+    return value
 
 
 def read_protocols(folder: Path, facts: Facts) -> dict[str, Protocol]:
     """Return the archived protocols by name; raises ConfigError where one breaks the schema."""
     protocols = {}
     for name in facts["protocols"]:
-        protocol = read_yaml(folder / protocol_file(name))
+        protocol = read_yaml(folder / protocol_file(name), protocol_file(name))
         validate(protocol, "protocol", protocol_file(name))
         protocols[name] = protocol
     return protocols

@@ -14,12 +14,15 @@ from typing import Any
 
 from segarena.archive import contents
 from segarena.archive.opened import unpacked
-from segarena.errors import ConfigError
+from segarena.case import UNREADABLE
+from segarena.errors import ConfigError, SegArenaError
 from segarena.files import read_json
-from segarena.protocol import read_yaml
 from segarena.provenance import file_digest
+from segarena.untrusted import printable
 
 Session = tuple[str, str, str]
+
+_BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,40 @@ def opened(path: Path) -> Iterator[Run]:
     """
     if path.is_file():
         with unpacked(path) as folder:
-            yield _of_archive(folder)
+            with _readable():
+                run = _of_archive(folder)
+            yield run
         return
     results = path / "results" if (path / "results").is_dir() else path
     if not (results / "score").is_dir():
         raise ConfigError(f"{path}: neither an archive nor the folder of a run (no results/score)")
-    yield _of_folder(results)
+    with _readable():
+        run = _of_folder(results)
+    yield run
 
 
 def compare(one: Run, other: Run) -> Difference:
-    """Return what differs between two runs."""
+    """Return what differs between two runs; raises ConfigError where a file of theirs is broken."""
+    with _readable():
+        return _difference(one, other)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Turn whatever a file of a run makes a reader raise into one line."""
+    try:
+        yield
+    except SegArenaError:
+        raise
+    except _BROKEN as error:
+        reason = printable(error) or type(error).__name__
+        raise ConfigError(
+            f"the runs cannot be compared: {type(error).__name__}: {reason}; "
+            "`segarena verify` says which file of an archive is broken"
+        ) from error
+
+
+def _difference(one: Run, other: Run) -> Difference:
     changes = []
     compared = 0
     both = [session for session in one.sessions if session in other.sessions]
@@ -102,17 +129,17 @@ def played_differently(one: Run, other: Run) -> list[str]:
     Only the first difference of a session is told: what follows follows from it.
     """
     lines = []
-    for session in one.sessions:
-        if session in other.sessions and (parted := _first_difference(one, other, session)):
-            lines.append(f"{'/'.join(session)}: the {parted[0]} at interaction {parted[1]} differs")
+    with _readable():
+        for session in one.sessions:
+            if session in other.sessions and (parted := _first_difference(one, other, session)):
+                what, k = parted
+                lines.append(f"{'/'.join(session)}: the {what} at interaction {k} differs")
     return lines
 
 
 def _of_archive(folder: Path) -> Run:
     facts = contents.read_facts(folder)
-    protocols = {
-        name: read_yaml(folder / contents.protocol_file(name)) for name in facts["protocols"]
-    }
+    protocols = contents.read_protocols(folder, facts)
     results = folder / "results"
     return Run(
         sessions=_sessions(results),
@@ -215,7 +242,8 @@ def _alone(one: Run, other: Run) -> list[str]:
 def _first_difference(one: Run, other: Run, session: Session) -> tuple[str, int] | None:
     """Return where a session parts first: its prompt or its answer, and the interaction."""
     place = Path(*session)
-    numbers = sorted(int(path.stem) for path in (one.results / "prompt" / place).glob("*.json"))
+    prompts = (one.results / "prompt" / place).glob("*.json")
+    numbers = sorted(int(path.stem) for path in prompts if path.stem.isdecimal())
     for k in numbers:
         for kind, stage, keys in (
             ("prompt", "prompt", None),
@@ -224,11 +252,18 @@ def _first_difference(one: Run, other: Run, session: Session) -> tuple[str, int]
             pair = []
             for run in (one, other):
                 path = run.results / stage / place / f"{k}.json"
-                content = read_json(path) if path.is_file() else {}
+                content = _json_object(path) if path.is_file() else {}
                 pair.append(content.get(keys) if keys else _said(content))
             if pair[0] != pair[1]:
                 return kind, k
     return None
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: no JSON object")
+    return content
 
 
 def _said(prompt: dict[str, Any]) -> dict[str, Any]:

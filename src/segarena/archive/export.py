@@ -32,7 +32,7 @@ def export(
         under = f" under {protocol}" if protocol else ""
         raise ConfigError(f"{results}: no answers of {submission} on {case}{under}")
     folder = results / "predict" / (protocol or played[0]) / submission / case
-    answers = {int(path.stem): path for path in folder.glob("*.npz") if path.stem.isdigit()}
+    answers = {int(path.stem): path for path in folder.glob("*.npz") if path.stem.isdecimal()}
     if not answers or (interaction is not None and interaction not in answers):
         there = ", ".join(str(k) for k in sorted(answers)) or "none"
         raise ConfigError(f"{folder}: no answer to interaction {interaction}; there are: {there}")

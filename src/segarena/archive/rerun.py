@@ -8,6 +8,7 @@ import csv
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,16 +18,19 @@ from segarena.archive.opened import unpacked
 from segarena.config import find_submissions
 from segarena.errors import ConfigError, EngineError
 from segarena.predict.image import digest
-from segarena.protocol import read_yaml
 from segarena.sheets import read_sheet
 from segarena.workflow import command
 
 
-def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[str]:
+def set_up(
+    archive: Path, *, submissions: Path, cases: Path, out: Path, runtime: str | None = None
+) -> list[str]:
     """Make the folder `out` ready for a run as archived; return what is not as it was, one a line.
 
     submissions: the folder of archives and folders. cases: a folder with images/ and labels/.
-    Raises ConfigError where a submission or a folder is missing.
+    runtime: what runs submissions; the archived one if None, unless that isolates nothing: whoever
+    made the archive must not choose that. Raises ConfigError where a submission or a folder is
+    missing, and where only plain processes would do and nobody asked for them.
     """
     for folder in (submissions, cases / "images", cases / "labels"):
         if not folder.is_dir():
@@ -35,8 +39,9 @@ def set_up(archive: Path, *, submissions: Path, cases: Path, out: Path) -> list[
     with unpacked(archive) as folder:
         facts = contents.read_facts(folder)
         protocols = contents.read_protocols(folder, facts)
-        config = read_yaml(folder / contents.CONFIG)
+        config = contents.read_config(folder)
         notes = _chosen(facts, submissions, out)
+        config["runtime"] = runtime or _isolating(config, out / "submissions")
         config["submissions"] = "submissions"
         config["cases"] = {kind: str((cases / kind).resolve()) for kind in ("images", "labels")}
         config["protocols"] = []
@@ -83,6 +88,18 @@ def differences(archive: Path, out: Path) -> tuple[Difference, list[str]]:
         return compare(before, after), played_differently(before, after)
 
 
+def _isolating(config: dict[str, Any], submissions: Path) -> str:
+    """Return the archived runtime; raises ConfigError where it would run a plain process."""
+    runtime = config.get("runtime", "auto")
+    bare = not config.get("base_image") and any(path.is_dir() for path in submissions.iterdir())
+    if runtime == "process" or (runtime == "auto" and bare):
+        raise ConfigError(
+            "the archived run used plain processes, which are not isolated; add --runtime process "
+            "if you trust these submissions, or --runtime docker to run them in containers"
+        )
+    return str(runtime)
+
+
 def _chosen(facts: contents.Facts, submissions: Path, out: Path) -> list[str]:
     """Link the archived submissions into `out`; return which are not the archived ones."""
     found = find_submissions(submissions)
@@ -108,18 +125,20 @@ def _sheets(folder: Path, out: Path) -> dict[str, str]:
         sheets[path.stem] = path.name
     if (folder / "scribbles").is_dir():
         shutil.copytree(folder / "scribbles", out / "scribbles", dirs_exist_ok=True)
-        _name_scribbles(out / "cases.tsv", out)
+    if "cases" in sheets:
+        _name_scribbles(out / sheets["cases"], out)
     return sheets
 
 
 def _name_scribbles(sheet: Path, out: Path) -> None:
-    """Write into the sheet of cases where the archived scribbles lie now."""
+    """Write into the sheet of cases where the archived scribbles are now, and no other file."""
     read = read_sheet(sheet, "case")
     rows, columns = [row for _, row in read.rows], read.columns
+    there = {path.stem: path for path in (out / "scribbles").glob("*.npz")}
     for row in rows:
-        drawn = contents.drawn_file(row["case"])
-        if (out / drawn).is_file():
-            row["scribbles"] = drawn
+        if "scribbles" in row:
+            known = row["case"] in there
+            row["scribbles"] = contents.drawn_file(row["case"]) if known else ""
     with sheet.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, delimiter="\t", lineterminator="\n")
         writer.writeheader()

@@ -6,22 +6,22 @@ With the truth, the scores and the prompts are made anew from the answers. What 
 is named, with the reason.
 """
 
+import contextlib
 import csv
 import json
+import math
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numpy.lib import format as npy
-
 from segarena.archive import contents
 from segarena.archive.bundle import software_versions
-from segarena.archive.opened import sum_problems, unpacked
-from segarena.case import read_truth
-from segarena.errors import SegArenaError
+from segarena.archive.opened import files_of, sum_problems, unpacked
+from segarena.case import UNREADABLE, npy_header, read_truth
+from segarena.errors import ConfigError, SegArenaError
 from segarena.extras import INSTALL, without
 from segarena.files import read_json
 from segarena.prompt import step as prompt_step
@@ -29,10 +29,8 @@ from segarena.protocol import (
     Protocol,
     plays,
     prompt_values,
-    read_yaml,
     regions,
     steps,
-    validate,
     wants_areas,
 )
 from segarena.provenance import code_digest, file_digest
@@ -42,8 +40,9 @@ from segarena.score import step as score_step
 from segarena.score.metrics import column
 from segarena.score.noc import AREAS
 from segarena.score.table import INVENTED
+from segarena.untrusted import json_value, printable
 
-BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, SegArenaError, zipfile.BadZipFile)
+BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, SegArenaError, csv.Error)
 """What reading a file that was tampered with may raise."""
 
 
@@ -98,29 +97,36 @@ def verify(archive: Path, *, truth: Path | None = None) -> Findings:
         if archived is None:
             found.unchecked.append("all but the checksums: see what is wrong above")
             return found
-        _check_files(archived, found)
-        for check in (_check_crate, _check_sessions, _check_scores, _check_tables, _check_ranks):
-            _careful(check, archived, found)
-        _check_answers(archived, found)
-        _check_truth(archived, truth, found)
-        _note_code(archived, found)
+        if not _has_what_it_names(archived, found):
+            return found
+        for check in (
+            *(_check_files, _check_crate, _check_described, _check_sessions, _check_scores),
+            *(_check_tables, _check_ranks, _check_answers),
+        ):
+            with _told(check.__name__.removeprefix("_check_"), found):
+                check(archived, found)
+        with _told("truth", found):
+            _check_truth(archived, truth, found)
+        with _told("code", found):
+            _note_code(archived, found)
     return found
 
 
-def _careful(check: Callable[..., None], archived: Archived, found: Findings) -> None:
+@contextlib.contextmanager
+def _told(what: str, found: Findings) -> Iterator[None]:
+    """Turn whatever a file of the archive makes a reader raise into a line of what is wrong."""
     try:
-        check(archived, found)
+        yield
     except BROKEN as error:
-        what = check.__name__.removeprefix("_check_")
-        found.wrong.append(f"{what}: cannot be read: {' '.join(str(error).split())}")
+        reason = printable(error) or type(error).__name__
+        found.wrong.append(reason if reason.startswith(what) else f"{what}: {reason}")
 
 
 def _read(folder: Path, found: Findings) -> Archived | None:
     try:
         facts = contents.read_facts(folder)
         protocols = contents.read_protocols(folder, facts)
-        config = read_yaml(folder / contents.CONFIG)
-        validate(config, "config", contents.CONFIG)
+        contents.read_config(folder)
     except BROKEN as error:
         found.checks("schemas", str(error).splitlines())
         return None
@@ -132,6 +138,22 @@ def _read(folder: Path, found: Findings) -> Archived | None:
     ]
     found.checks("schemas", wrong, count=2 + len(protocols))
     return Archived(folder, facts, protocols)
+
+
+def _has_what_it_names(archived: Archived, found: Findings) -> bool:
+    """Return whether an archive has as many files as its facts name.
+
+    Facts of kilobytes can name as many sessions as nobody can count.
+    """
+    facts, protocols = archived.facts, archived.protocols
+    named = len(facts["cases"]) * sum(
+        len(plays(protocol)) * len(contents.players(facts, name)) * len(steps(protocol))
+        for name, protocol in protocols.items()
+    )
+    there = len(files_of(archived.folder))
+    if named > there:
+        found.checks("files", [f"{contents.FACTS}: names {named:,} prompts; {there:,} files"])
+    return named <= there
 
 
 def _check_files(archived: Archived, found: Findings) -> None:
@@ -157,16 +179,42 @@ def _check_files(archived: Archived, found: Findings) -> None:
 
 
 def _check_crate(archived: Archived, found: Findings) -> None:
-    described = read_json(archived.folder / contents.CRATE)["@graph"]
+    described = json_value((archived.folder / contents.CRATE).read_bytes())["@graph"]
+    there = files_of(archived.folder)
     problems = []
     for entity in described:
-        name = entity["@id"]
-        path = archived.folder / name
-        if "sha256" not in entity or name.startswith("#"):
+        name, digest = str(entity["@id"]), entity.get("sha256")
+        if digest is None or name.startswith("#"):
             continue
-        if not path.is_file() or file_digest(path) != entity["sha256"]:
+        if name not in there or file_digest(archived.folder / name) != digest:
             problems.append(f"{contents.CRATE}: {name} is not the file described")
     found.checks("RO-Crate descriptions", problems, count=len(described))
+
+
+def _check_described(archived: Archived, found: Findings) -> None:
+    """What is known of cases and submissions is of its form, and of the run."""
+    for case in archived.facts["cases"]:
+        name = f"results/prepare/{case}.json"
+        _described(archived.folder / name, "prepared", name, {"case": case}, found)
+    for submission, about in archived.facts["submissions"].items():
+        name = f"results/predict/{submission}/image.json"
+        known = {key: about[key] for key in ("sha256", "image_id", "runtime")}
+        _described(archived.folder / name, "image", name, known, found)
+
+
+def _described(
+    path: Path, schema: str, name: str, expected: dict[str, Any], found: Findings
+) -> dict[str, Any] | None:
+    """Return what a JSON file of the archive holds, where it has its form; note what is wrong."""
+    if not path.is_file():
+        return None  # told as missing
+    try:
+        value = contents.read_stranger_json(path, schema, name)
+    except ConfigError as error:
+        found.wrong += str(error).splitlines()
+        return None
+    found.checks("descriptions have their form", _differs(name, value, expected))
+    return dict(value)
 
 
 def _check_sessions(archived: Archived, found: Findings) -> None:
@@ -179,9 +227,6 @@ def _check_sessions(archived: Archived, found: Findings) -> None:
         for k in contents.interactions(protocol):
             said_json = archived.file("prompt", play, submission, case, f"{k}.json")
             record_json = archived.file("predict", play, submission, case, f"{k}.json")
-            if not said_json.is_file() or not record_json.is_file():
-                continue  # told as missing
-            said, record = read_json(said_json), read_json(record_json)
             place = f"{play}/{submission}/{case}/{k}"
             head = {
                 "case": case,
@@ -198,8 +243,13 @@ def _check_sessions(archived: Archived, found: Findings) -> None:
                 "prompt": steps(protocol)[k - 1]["prompt"],
                 "seed": protocol["seed"],
             }
-            problems += _differs(f"prompt/{place}", said, expected_prompt)
-            problems += _differs(f"predict/{place}", record, head | identity)
+            name = f"results/prompt/{place}.json"
+            said = _described(said_json, "prompt", name, expected_prompt, found)
+            name = f"results/predict/{place}.json"
+            record = _described(record_json, "record", name, head | identity, found)
+            if said is None or record is None:
+                continue  # told as missing, or as broken
+            problems += _not_points(f"prompt/{place}", said)
             if (record["status"] == "not_asked") == said["asked"]:
                 problems.append(
                     f"predict/{place}: {record['status']}, but asked is {said['asked']}"
@@ -211,9 +261,20 @@ def _check_sessions(archived: Archived, found: Findings) -> None:
     found.checks("sessions (records and prompts agree)", problems, count=sessions)
 
 
-def _differs(place: str, there: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+def _not_points(place: str, said: dict[str, Any]) -> list[str]:
+    """Return a line where a click or a voxel of a scribble is no three whole numbers."""
+    plain = all(
+        isinstance(point, list) and len(point) == 3 and all(type(n) is int for n in point)
+        for kind in ("clicks", "scribbles")
+        for points in said.get(kind, [])
+        for point in (*points["fg"], *points["bg"])
+    )
+    return [] if plain else [f"{place}.json: clicks and scribbles are voxels (z, y, x)"]
+
+
+def _differs(name: str, there: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     return [
-        f"{place}.json: {key} is {there.get(key)!r}, expected {value!r}"
+        f"{name}: {key} is {there.get(key)!r}, expected {value!r}"
         for key, value in expected.items()
         if there.get(key) != value
     ]
@@ -401,17 +462,17 @@ def _check_answers(archived: Archived, found: Findings) -> None:
                     problems.append(f"{name}: not the answer of its record")
                 _check_shape(path, tuple(about["shape"][:3]))
             except BROKEN as error:
-                problems.append(f"{name}: {error}")
+                problems.append(f"{name}: {printable(error) or type(error).__name__}")
             found.checks("answers are those of their records", problems)
 
 
 def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless `segs` declares this shape and plain numbers; it is not unpacked."""
     with zipfile.ZipFile(path) as archive, archive.open("segs.npy") as member:
-        version = npy.read_magic(member)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        found, _, dtype = read(member)
-    if found != shape or dtype.kind != "u":
+        found, dtype = npy_header(member)
+        size = member.tell() + math.prod(found) * dtype.itemsize
+        whole = archive.getinfo("segs.npy").file_size == size
+    if found != shape or dtype.kind != "u" or not whole:
         raise ValueError(f"segs is {dtype} {found}, expected labels {shape}")
 
 
@@ -433,7 +494,10 @@ def _check_truth(archived: Archived, truth: Path | None, found: Findings) -> Non
         if not known:
             found.unchecked.append(f"boxes of {case}: not the run's {image_npz.name} in {truth}")
         with tempfile.TemporaryDirectory() as aside:
-            found.checks("cases are as their truths say", _not_as(archived, case, truth_npz))
+            not_as = _not_as(archived, case, truth_npz)
+            found.checks("cases are as their truths say", not_as)
+            if not_as:
+                continue  # an answer may be as large as it says
             files = {"truth": str(truth_npz)}
             if known:
                 files["image"] = str(image_npz)
@@ -445,9 +509,10 @@ def _not_as(archived: Archived, case: str, truth_npz: Path) -> list[str]:
     truth = read_truth(truth_npz)
     spacing_mm = truth.spacing_mm and list(truth.spacing_mm)
     labels = {str(number): label for number, label in truth.ids.items()}
-    expected = {"spacing_mm": spacing_mm, "labels": labels}
     prepared = read_json(archived.results / f"prepare/{case}.json")
-    return _differs(f"results/prepare/{case}", prepared, expected)
+    shape = [*truth.gts.shape, *prepared["shape"][3:]]  # and colours, which a truth has not
+    expected = {"spacing_mm": spacing_mm, "labels": labels, "shape": shape}
+    return _differs(f"results/prepare/{case}.json", prepared, expected)
 
 
 def _check_case(
@@ -461,7 +526,8 @@ def _check_case(
             _check_values(archived, play, submission, case, files, aside, found)
             _check_prompts(archived, play, submission, case, files, aside, found)
         except BROKEN as error:
-            found.wrong.append(f"{place}: cannot be made anew: {' '.join(str(error).split())}")
+            reason = printable(error) or type(error).__name__
+            found.wrong.append(f"{place}: cannot be computed again: {reason}")
 
 
 def _check_values(
