@@ -80,7 +80,7 @@ def test_labels_are_read_again_only_when_their_file_changes(config: dict):
     read(sliced)
     path = Path("labels/one.npz")
     stat = path.stat()
-    path.write_bytes(b"\0" * stat.st_size)
+    path.write_bytes(path.read_bytes()[:8].ljust(stat.st_size, b"\0"))  # still looks like one
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert list(read(sliced).cases) == ["one__1", "one__3"]
     path.touch()
