@@ -193,8 +193,10 @@ def test_a_hostile_file_is_wrong_and_nothing_breaks(
 
 def directory_edited(path: Path, offset: int, local: int, value: int) -> None:
     """Change a number of the first member, in the directory and before its content."""
+    with zipfile.ZipFile(path) as packed:
+        directory = packed.start_dir
     content = bytearray(path.read_bytes())
-    struct.pack_into("<H", content, content.find(b"PK\1\2") + offset, value)
+    struct.pack_into("<H", content, directory + offset, value)
     struct.pack_into("<H", content, local, value)
     path.write_bytes(content)
 

@@ -14,8 +14,6 @@ runs may share a store: whoever asks for an answer holds the key's lock while th
 """
 
 import contextlib
-import errno
-import fcntl
 import functools
 import hashlib
 import json
@@ -25,7 +23,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -33,6 +31,7 @@ from numpy.lib import format as npy
 from segarena.case import read_boxes, write_answer
 from segarena.errors import CaseError, EngineError
 from segarena.files import read_json, whole, write_json
+from segarena.locks import Lock, held
 from segarena.predict.runners import Image, Limits
 from segarena.provenance import file_digest, json_digest
 
@@ -42,7 +41,6 @@ ANSWER_CHECKS = 1
 INPUT_FORMAT = 1
 """Raise it when the input of a submission is made otherwise: sessions are then looked at again."""
 
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _CHUNK_BYTES = 1 << 20
 
 Facts = dict[str, Any]
@@ -103,19 +101,19 @@ class Store:
     def asking(self, key: str) -> Iterator[None]:
         """Hold a key's lock, so that two jobs never make the same call at a time.
 
-        Where the storage has no locks two jobs may make it both; the later answer stays. Raises
+        Where the storage has no locks that holds on one machine (see segarena.locks). Raises
         EngineError where the store cannot be written.
         """
         path = self.folder / "locks" / key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = _locked(path)
+            lock = _locked(path)
         except OSError as error:
             raise EngineError(
                 f"{self.folder}: the store cannot be written ({error}); make room or let this "
                 "user write there, then run again"
             ) from error
-        with file:
+        with lock:
             try:
                 yield
             finally:
@@ -207,16 +205,14 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _locked(path: Path) -> IO[str]:
-    """Return the open file of a lock once it is ours; whoever had it before has removed it."""
+def _locked(path: Path) -> Lock:
+    """Return what holds the lock of a key, once it is ours; whoever had it has removed its file."""
     while True:
         file = path.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            return file
+        lock = held(path, file, wait=True)
+        if lock is not file and lock is not None:
+            file.close()
+            return lock
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
