@@ -33,6 +33,7 @@ with open("/dev/null" if not os.environ.get("NOTES") else os.environ["NOTES"], "
         notes.write(f"{os.path.basename(path)} {seen[0]} {seen[1]}\\n")
 """
 TIMES = {"TotalRunningTime"}
+DRAWING = ("case_picture", "answer_pictures", "report")
 MEASURED = {
     *("seconds", "own_seconds", "case_seconds", "peak_memory_bytes", "host", "ended", "found"),
     *("limits", "source"),
@@ -253,7 +254,7 @@ class Season:
         what = self.random.choice([self.add_case, self.change_submission, self.change_clicks])()
         self.drop_stale_rows()
         run = subprocess.Popen(
-            self.arena.command(),
+            self.arena.command("--omit-from", *DRAWING),
             env=self.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -284,8 +285,9 @@ class Season:
         return happened
 
     def run(self, arena: Arena) -> None:
+        """Run all but pictures and pages, which are not compared."""
         done = subprocess.run(
-            arena.command(),
+            arena.command("--omit-from", *DRAWING),
             env=self.environment() if arena is self.arena else arena.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
