@@ -4,14 +4,6 @@ Input: all results. Output: results/archive/NAME-DATE.zip, dated by the run, and
 names it with its digest (docs/archive.md). No part of `all`.
 """
 
-from segarena.archive.bundle import values_of
-from segarena.archive.contents import STEPS
-
-
-def archive_values(wildcards):
-    digests = {rule: code(step)(wildcards) for rule, step in STEPS.items()}
-    return values_of(config, ARENA, digests)
-
 
 rule archive:
     input:

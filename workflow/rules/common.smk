@@ -394,6 +394,15 @@ def values_of_prompt(wildcards):
     return prompt_values(protocol, int(wildcards.k), repetition)
 
 
+def archive_values(wildcards):
+    """Return what an archive says of the run; only its own job loads what it takes."""
+    from segarena.archive.bundle import values_of
+    from segarena.archive.contents import STEPS
+
+    digests = {rule: code(step)(wildcards) for rule, step in STEPS.items()}
+    return values_of(config, ARENA, digests)
+
+
 def submission_digest(wildcards):
     return digest(ARENA.submissions[wildcards.submission], DIGESTS)
 
