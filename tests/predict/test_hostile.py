@@ -203,13 +203,6 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 # Where there is no limit of the kernel's, but a look ten times a second.
 WATCHED = {
-    "20,000 files beside its code": (
-        "mkdir /workspace/d; cd /workspace/d; "
-        "i=0; while [ $i -lt 1000000 ]; do : > $i; i=$((i+1)); done",
-        {},
-        "too_much_output",
-        "files written beside /tmp",
-    ),
     "gigabytes in /tmp": ("too_much_output", "in /tmp"),
     "gigabytes in shared memory": ("too_much_output", "in /dev/shm"),
 }

@@ -304,10 +304,10 @@ class _Watch:
         if len(family) > limits.processes:
             return f"more than {limits.processes:,} processes"
         if self.workspace:
-            most = limits.disk_bytes
-            files, size = use(self.workspace, most_files=MOST_FILES_BESIDE, most_bytes=most)
+            most, most_files = limits.disk_bytes, self._files_at_first + MOST_FILES_BESIDE
+            files, size = use(self.workspace, most_files=most_files, most_bytes=most)
             beside += size
-            if files - self._files_at_first > MOST_FILES_BESIDE:
+            if files > most_files:
                 return f"more than {MOST_FILES_BESIDE:,} files written beside /tmp and the outputs"
         in_tmp = use(self.work, most_files=_MOST_TMP_FILES, most_bytes=limits.tmp_bytes)[1]
         for size, most, where in (
