@@ -35,13 +35,14 @@ test-fast: .venv/installed-dev
 test: .venv/installed-dev
 	$(pytest)
 
-# The two halves of .ci/run: a machine without engines, then all that the first half skips.
+# The two halves of .ci/run: a machine without engines, then all that the first half skips. The second runs in one
+# process: its tests share one engine and one machine.
 test-bare: export SEGARENA_TEST_ENGINES = none
 test-bare: .venv/installed-dev
 	$(pytest)
 
 test-outside: .venv/installed-dev
-	$(pytest) -m "$(outside)"
+	.venv/bin/python -m segarena.masks && .venv/bin/python -m pytest -m "$(outside)"
 
 coverage: .venv/installed-dev
 	$(pytest) -m "not (workflow or $(outside))" --cov --cov-report=term:skip-covered

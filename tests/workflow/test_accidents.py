@@ -326,7 +326,7 @@ def test_calls_never_take_more_memory_than_is_allotted(empty_arena: Arena) -> No
     arena.run("--resources", "mem_mb=6000")
     records = sorted(arena.path("predict/short/ada").rglob("[12].json"))
     assert [read_json(path)["status"] for path in records] == ["ok"] * len(records)
-    assert len(records) == 12  # three cases, two interactions, and their second names
+    assert len(records) == 6  # three cases, two interactions
 
 
 def test_a_case_that_vanishes_is_told_and_costs_nothing(
