@@ -72,16 +72,18 @@ wildcard_constraints:
     k=r"[1-9]\d*",
 
 
+step_digest = cache(code_digest)
+
+
 @cache
 def code(step):
     """Return a param: the digest of a step, such as "prompt.step", and of the code behind it.
 
-    It is a function, so that a job that runs reckons its own alone.
+    It is a function, so that a job that runs reckons its own alone; a plan reckons each step once.
     """
 
-    @cache
     def digest_of_code(wildcards):
-        return code_digest(step)
+        return step_digest(step)
 
     return digest_of_code
 
