@@ -76,6 +76,7 @@ def _without_programs(folder: str) -> str:
     if not any(Path(folder, name).exists() for name in PROGRAMS):
         return folder
     links = Path(tempfile.mkdtemp(prefix="segarena-path-"))
+    links.chmod(0o755)  # some tests run programs as another user
     atexit.register(shutil.rmtree, links, ignore_errors=True)
     for program in Path(folder).iterdir():
         if program.name not in PROGRAMS:

@@ -439,12 +439,14 @@ def test_an_archive_that_unpacks_to_too_much_is_not_read_on(
     """It says nothing here, so planning a run is not held up; predict tells what is wrong."""
     from docker_archive import write_docker_archive
 
-    from segarena.predict import accepts
+    from segarena.predict import image
 
     folder = tmp_path / "layer"
     folder.mkdir()
     (folder / "segarena.yaml").write_text("accepts: [boxes]\n")
     (folder / "zeros").write_bytes(bytes(1 << 20))
     write_docker_archive(tmp_path / "team.tar.gz", [(folder, "/workspace")])
-    monkeypatch.setattr(accepts, "_MOST_BYTES", 1 << 19)
+    assert refusal(tmp_path / "team.tar.gz", {"click"}, tmp_path / "cache.json")
+    (tmp_path / "cache.json").unlink()
+    monkeypatch.setattr(image, "_UNPACKED_BYTES", 1 << 18)
     assert refusal(tmp_path / "team.tar.gz", {"click"}, tmp_path / "cache.json") is None

@@ -57,7 +57,7 @@ def as_processes(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     return arena
 
 
-@pytest.fixture(params=["in_containers", "as_processes"])
+@pytest.fixture(params=[pytest.param("in_containers", marks=pytest.mark.engine), "as_processes"])
 def played(request: pytest.FixtureRequest) -> Arena:
     """Each of the two runs."""
     return request.getfixturevalue(request.param)
