@@ -158,7 +158,7 @@ def new_arena(folder: Path) -> Arena:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
+            ignore = shutil.ignore_patterns("*.pyc", "*.tmp.*")  # compiled kernels come along
             shutil.copytree(source, project / part, symlinks=True, ignore=ignore)
         else:
             shutil.copy2(source, project / part)
