@@ -40,6 +40,18 @@ def test_the_probe_image_is_always_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
+def test_the_probe_image_says_who_may_enter_its_folders(tmp_path: Path) -> None:
+    """The vfs driver of Docker lets nobody into a folder that has no entry of its own."""
+    assert write_archive(tmp_path / "probe.tar", "")
+    with tarfile.open(tmp_path / "probe.tar") as outer:
+        (name,) = (name for name in outer.getnames() if name.endswith("layer.tar"))
+        member = outer.extractfile(name)
+        assert member is not None
+        with tarfile.open(fileobj=member) as layer:
+            modes = {entry.name: (entry.isdir(), entry.mode) for entry in layer}
+    assert modes == {"bin": (True, 0o755), "bin/sh": (False, 0o755)}
+
+
 @pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
 def test_an_input_that_nobody_may_read_is_our_error(
     runtime: str, monkeypatch: pytest.MonkeyPatch

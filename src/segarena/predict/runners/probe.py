@@ -96,7 +96,8 @@ def write_archive(path: Path, user: str) -> bool:
     if platform.machine() not in _PROGRAMS:
         return False
     architecture, packed = _PROGRAMS[platform.machine()]
-    layer = _tar({"bin/sh": zlib.decompress(base64.b64decode(packed))})
+    # The folder has an entry of its own: without one the engine's vfs driver makes it unreadable.
+    layer = _tar({"bin/": b"", "bin/sh": zlib.decompress(base64.b64decode(packed))})
     digest = hashlib.sha256(layer).hexdigest()
     settings = {"Env": ["PATH=/bin"], "User": user, "Labels": {"segarena": "probe"}}
     about = {
@@ -120,5 +121,6 @@ def _tar(members: dict[str, bytes]) -> bytes:
         for name, content in members.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o755
+            entry.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
             tar.addfile(entry, io.BytesIO(content))
     return stream.getvalue()
