@@ -120,7 +120,7 @@ def main() -> None:
         for library, theirs in LIBRARIES.items():
             theirs((truth == labels[0], answer == labels[0]), volume.spacing_mm)
             score(truth, answer, volume.spacing_mm, OURS[library], labels=labels[:1])
-            begin = time.process_time()
+            start = time.process_time()
             expected = [
                 theirs((truth == label, answer == label), volume.spacing_mm) for label in labels
             ]
@@ -133,7 +133,7 @@ def main() -> None:
                 f"{metric['name']} {difference:.1g}"
                 for metric, difference in zip(OURS[library], away, strict=True)
             )
-            theirs_s, ours_s = middle - begin, end - middle
+            theirs_s, ours_s = middle - start, end - middle
             print(
                 f"| {name} {quality} | {library} | {theirs_s:.2f} | {ours_s:.3f} "
                 f"| {theirs_s / ours_s:.0f}x | {words} |",

@@ -41,9 +41,9 @@ def plain(truth: np.ndarray, answer: np.ndarray, spacing_mm: tuple[float, float,
 
 def timed(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     """Return the CPU seconds of a call and what it gave."""
-    begin = time.process_time()
+    start = time.process_time()
     result = function(*arguments)
-    return time.process_time() - begin, result
+    return time.process_time() - start, result
 
 
 def main() -> None:

@@ -42,7 +42,9 @@ def make_run(results: Path) -> dict:
         about = {"runtime": "process", "source": team, "sha256": "0" * 64, "image_id": None}
         write_json(results / f"predict/{team}/image.json", about)
         for number, case in enumerate(cases):
-            play(results, protocol, team, case, np.random.default_rng([number, int(team[4:])]))
+            write_session(
+                results, protocol, team, case, np.random.default_rng([number, int(team[4:])])
+            )
         folder = results / "score/cvpr25"
         numbers = range(1, len(steps(protocol)) + 1)
         metrics_step.main(
@@ -97,14 +99,16 @@ def ellipsoid(centre: tuple[int, int, int], radii: np.ndarray) -> np.ndarray:
     return ((((grid - centre) / radii) ** 2).sum(axis=1) < 1).reshape(SHAPE)
 
 
-def play(results: Path, protocol: dict, team: str, case: str, random: np.random.Generator) -> None:
+def write_session(
+    results: Path, protocol: dict, team: str, case: str, random: np.random.Generator
+) -> None:
     """Write the prompts, answers, records and scores of a session; the answers get nearer."""
     place = f"cvpr25/{team}/{case}"
     files = {kind: str(results / f"prepare/{case}.{kind}.npz") for kind in ("image", "truth")}
     answers = []
     for k, step in enumerate(steps(protocol), start=1):
-        said = results / f"prompt/{place}/{k}.json"
-        prompt_step.main(files, str(said), case, k, prompt_values(protocol, step, "cvpr25"))
+        prompts_json = results / f"prompt/{place}/{k}.json"
+        prompt_step.main(files, str(prompts_json), case, k, prompt_values(protocol, step, "cvpr25"))
         answer = results / f"predict/{place}/{k}.npz"
         segs = np.zeros(SHAPE, np.uint8)
         segs[ellipsoid((16, 48, 30), 6 + k + random.random(3))] = 1
@@ -117,7 +121,7 @@ def play(results: Path, protocol: dict, team: str, case: str, random: np.random.
             "ended": "2026-01-01T00:00:00+00:00",
         }  # fmt: skip
         write_json(answer.with_suffix(".json"), record)
-        files |= {"said": str(said), "answer": str(answer)}
+        files |= {"prompts": str(prompts_json), "answer": str(answer)}
         answers.append(answer)
     score_step.main(
         {"image": files["image"], "truth": files["truth"], "answers": answers},

@@ -45,9 +45,9 @@ def main() -> None:
             "copy, append at level 1": lambda: copied(1),
         }
         for name, way in ways.items():
-            begin = time.process_time()
+            start = time.process_time()
             way()
-            seconds = time.process_time() - begin
+            seconds = time.process_time() - start
             with np.load(target) as read:
                 assert (read["prev_pred"] == answer).all()
             print(f"| {name} | {seconds:.2f} | {target.stat().st_size / 1e6:.1f} |", flush=True)

@@ -51,11 +51,11 @@ def random_pair(seed: int) -> RandomPair:
 
 def differences(pair: RandomPair) -> list[str]:
     """Return what differs between SegArena and the plain version, in words; empty if nothing."""
-    kept, clicks.LARGEST_VOLUME = clicks.LARGEST_VOLUME, pair.largest_volume
+    before, clicks.LARGEST_VOLUME = clicks.LARGEST_VOLUME, pair.largest_volume
     try:
         placed = clicks.largest_error(pair.truth, pair.answer, seed=42)
     finally:
-        clicks.LARGEST_VOLUME = kept
+        clicks.LARGEST_VOLUME = before
     metrics = [
         {"name": "DSC"},
         {"name": "NSD", "tolerance_mm": pair.tolerance_mm, "dimensions": 3},

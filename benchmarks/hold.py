@@ -33,10 +33,10 @@ def main() -> None:
     """Print a row a session."""
     with brought_up() as slurm, tempfile.TemporaryDirectory() as folder:
         print("| session | interactions | job s | containers' s | more |\n|---|---|---|---|---|")
-        play(Path(folder), slurm)
+        run_cases(Path(folder), slurm)
 
 
-def play(work: Path, slurm: Slurm) -> None:
+def run_cases(work: Path, slurm: Slurm) -> None:
     """Run both protocols and compare each session's job with its records."""
     for kind in ("images", "truth"):
         (work / kind).mkdir()

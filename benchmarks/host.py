@@ -38,13 +38,15 @@ def main() -> None:
 def measured(folder: Path, volume: volumes.Volume, jobs: str) -> tuple[float, float]:
     """Return the wall seconds of host and submission for one interaction."""
     make_case(folder, volume)
-    play(folder, "ready", 1, jobs, "results/prepare/cases.tsv", "results/predict/copy/image.json")
+    run_workflow(
+        folder, "ready", 1, jobs, "results/prepare/cases.tsv", "results/predict/copy/image.json"
+    )
     walls, owns = [], []
     for clicks in CLICKS:
         name = f"clicks-{clicks}"
-        begin = time.perf_counter()
-        play(folder, name, clicks, jobs, f"results/score/{name}/copy_metrics.csv")
-        walls.append(time.perf_counter() - begin)
+        start = time.perf_counter()
+        run_workflow(folder, name, clicks, jobs, f"results/score/{name}/copy_metrics.csv")
+        walls.append(time.perf_counter() - start)
         records = (folder / "results/predict" / name / "copy/case").glob("*.json")
         owns.append(sum(read_json(path)["seconds"] for path in records))
     more = CLICKS[1] - CLICKS[0]
@@ -66,7 +68,7 @@ def make_case(folder: Path, volume: volumes.Volume) -> None:
     (submission / "predict.sh").write_text('cp answer.npz "$OUTPUTS/case.npz"\n')
 
 
-def play(folder: Path, name: str, clicks: int, jobs: str, *targets: str) -> None:
+def run_workflow(folder: Path, name: str, clicks: int, jobs: str, *targets: str) -> None:
     """Run the workflow up to some files, with a protocol of a box and so many clicks."""
     user = [
         {"prompt": "box", "times": 1},

@@ -108,7 +108,7 @@ def changed(content: bytes, rng: random.Random) -> bytes:
     return bytes(made)
 
 
-def refused(kind: str, times: int, first: int, folder: Path) -> int:
+def rejected(kind: str, times: int, first: int, folder: Path) -> int:
     """Return how many of so many changed files were refused; raises whatever is no refusal."""
     content, read = KINDS[kind]
     count = 0
@@ -131,7 +131,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
-            count = refused(kind, times, first, Path(folder))
+            count = rejected(kind, times, first, Path(folder))
             print(f"{kind}: {times:,} read, {count:,} refused", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(f"no other error; at most {peak} MiB")

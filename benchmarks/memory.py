@@ -28,10 +28,10 @@ def measure(path: Path, spacing_mm: tuple[float, float, float]) -> str:
     voxels = truth.size
     seconds = []
     for _ in range(2):
-        begin = time.process_time()
+        start = time.process_time()
         score(truth, answer, spacing_mm, METRICS)
         largest_error(truth, answer, seed=42)
-        seconds.append(time.process_time() - begin)
+        seconds.append(time.process_time() - start)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
         f"{voxels / 1e6:.0f} | {seconds[1]:.2f} | {1e9 * seconds[1] / voxels:.1f} | {peak_mb:.0f}"

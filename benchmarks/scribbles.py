@@ -33,7 +33,9 @@ def main(sheet: str, folder: Path = FOLDER) -> None:
     for row, path in zip(np.atleast_2d(axes), paths, strict=True):
         with np.load(path) as archive:
             image, gts = archive["img"], (archive["label"] > 0)[None].astype(np.uint8)
-        said = [(one, f"annotator {n}", 0.0) for n, one in enumerate(from_file(path, gts.shape), 1)]
+        marks = [
+            (one, f"annotator {n}", 0.0) for n, one in enumerate(from_file(path, gts.shape), 1)
+        ]
         for repetition, (mix, name) in enumerate(mixes):
             one, _ = scribbles(
                 gts,
@@ -45,20 +47,20 @@ def main(sheet: str, folder: Path = FOLDER) -> None:
                 mix=mix,
                 max_voxels=MAX_VOXELS,
             )
-            said.append((one[0] or {"fg": [], "bg": []}, name, PEN_RADIUS_PX))
-        for axis, (one, name, pen) in zip(row, said, strict=True):
+            marks.append((one[0] or {"fg": [], "bg": []}, name, PEN_RADIUS_PX))
+        for axis, (one, name, pen) in zip(row, marks, strict=True):
             _show(axis, image, gts[0], one, pen)
             axis.set_title(f"{path.stem.split('_')[0]}, {name}", fontsize=9)
     figure.tight_layout(pad=0.4, h_pad=1.5)
     figure.savefig(sheet, dpi=70)
 
 
-def _show(axis, image, mask, said, pen_radius_px) -> None:  # type: ignore[no-untyped-def]
+def _show(axis, image, mask, marks, pen_radius_px) -> None:  # type: ignore[no-untyped-def]
     axis.imshow(image, cmap="gray")
     axis.contour(mask, [0.5], colors="yellow", linewidths=0.7)
     for sign, colour in (("fg", (0.1, 0.9, 0.2)), ("bg", (1.0, 0.2, 0.1))):
         off = np.ones(mask.shape, bool)
-        for _, y, x in said[sign]:
+        for _, y, x in marks[sign]:
             off[y, x] = False
         drawn = ndimage.distance_transform_edt(off) <= pen_radius_px if not off.all() else ~off
         axis.imshow(np.dstack([np.full(mask.shape, c) for c in colour] + [drawn * 0.85]))

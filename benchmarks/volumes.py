@@ -112,14 +112,14 @@ def _bump_size(field: np.ndarray, bumps: np.ndarray, quality: float) -> float:
 def _vessels(volume: Volume, quality: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     truth, answer = np.zeros((2, *volume.shape), np.uint8)
-    kept = quality / (2 - quality)
+    overlap = quality / (2 - quality)
     for label in range(1, volume.labels + 1):
         for _ in range(12):
             path = _walk(volume.shape, rng)
             radius = float(rng.uniform(1.5, 4.5))
             for segment in np.array_split(path, 8):
                 _stamp(truth, segment, radius, label)
-                if rng.random() < kept:
+                if rng.random() < overlap:
                     _stamp(answer, segment, radius, label)
     return truth, answer
 

@@ -52,12 +52,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         archives = make_archives(Path(folder))
         for number in range(rounds):
-            for way, play in ways.items():
+            for way, run_all in ways.items():
                 work = Path(folder) / f"{number}-{way.split()[-1]}"
                 shutil.copytree(archives, work / "submissions")
-                begin = time.perf_counter()
-                finals[way] = play(work)
-                seconds[way].append(time.perf_counter() - begin)
+                start = time.perf_counter()
+                finals[way] = run_all(work)
+                seconds[way].append(time.perf_counter() - start)
     print("| way | wall s | ratio | same |\n|---|---|---|---|")
     slow = statistics.median(seconds["serial loop"])
     for way, times in seconds.items():
@@ -94,11 +94,11 @@ def serial(work: Path) -> Finals:
             (image,) = client.images.load(file)
         for path in sorted((DATA / "cases" / "images").iterdir()):
             team = archive.name.removesuffix(".tar.gz")
-            finals[team, path.stem] = played(client, image.id, path, work / team / path.stem)
+            finals[team, path.stem] = run_case(client, image.id, path, work / team / path.stem)
     return finals
 
 
-def played(client: Any, image: str, path: Path, work: Path) -> tuple[float, float]:
+def run_case(client: Any, image: str, path: Path, work: Path) -> tuple[float, float]:
     """Play one case: write the input, call, read, measure, click, six times over."""
     case = dict(np.load(path, allow_pickle=True))
     truth = np.load(DATA / "cases" / "truth" / path.name)["gts"]
@@ -116,16 +116,16 @@ def played(client: Any, image: str, path: Path, work: Path) -> tuple[float, floa
             continue
         if interaction > 1:
             for number, label in enumerate(labels):
-                said = reference.click(truth == label, answer == label)
-                order[number].append(said[3] if said else None)
-                if said:
-                    clicks[number][said[3]].append(list(said[:3]))
+                click = reference.click(truth == label, answer == label)
+                order[number].append(click[3] if click else None)
+                if click:
+                    clicks[number][click[3]].append(list(click[:3]))
             even = np.empty(len(labels), object)
             even[:] = order
-            said_so_far = {"clicks": clicks, "clicks_order": even, "prev_pred": answer}
+            prompts = {"clicks": clicks, "clicks_order": even, "prev_pred": answer}
         else:
-            said_so_far = {}
-        np.savez_compressed(inputs / path.name, **case, **said_so_far)
+            prompts = {}
+        np.savez_compressed(inputs / path.name, **case, **prompts)
         mounts = {str(inputs): {"bind": "/workspace/inputs"}}
         mounts |= {str(outputs): {"bind": "/workspace/outputs"}}
         # As the script: whatever lies in the outputs folder is scored, whoever wrote it.

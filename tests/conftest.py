@@ -227,13 +227,13 @@ def submission_archive(
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             key.update(f"{path.relative_to(folder)}\0{path.stat().st_mode}\0".encode())
             key.update(path.read_bytes())
-        kept = test_cache / "archives" / key.hexdigest()[:16] / out.name
+        cached = test_cache / "archives" / key.hexdigest()[:16] / out.name
         with _locked(test_cache / "archives.lock"):
-            if not kept.exists():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                write_docker_archive(kept, [layer, (folder, "/workspace")])
+            if not cached.exists():
+                cached.parent.mkdir(parents=True, exist_ok=True)
+                write_docker_archive(cached, [layer, (folder, "/workspace")])
         out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(kept, out)
+        shutil.copyfile(cached, out)
         return out
 
     return make

@@ -191,9 +191,9 @@ def test_an_archive_is_played_as_in_the_challenge(
     write_docker_archive(archive, [base_image("numpy"), (folder, "/workspace")])
     checked = report(archive, runtime="docker")
     assert checked["code"] == 0
-    told = next(f for f in checked["findings"] if f["what"] == "beside its code")
-    assert "/workspace/model_cache" in told["detail"]
-    assert "/tmp" in told["cure"]
+    finding = next(f for f in checked["findings"] if f["what"] == "beside its code")
+    assert "/workspace/model_cache" in finding["detail"]
+    assert "/tmp" in finding["cure"]
     assert checked["by_hand"].split()[:2] == ["docker", "run"]
     assert "--network=none" in checked["by_hand"]
     if shutil.which("docker"):

@@ -10,7 +10,7 @@ from segarena.errors import ConfigError
 from segarena.files import write_json
 from segarena.plan import FILE, Plan
 
-KEPT = [
+NAMED = [
     "prepare/one.image.npz",
     "prepare/one.truth.npz",
     "prepare/one.json",
@@ -66,12 +66,12 @@ def folder(tmp_path: Path) -> Path:
     plan = {
         "cases": ["one"],
         "submissions": ["ada", "eve"],
-        "plays": {"short": 1, "short.2": 1},
+        "repetitions": {"short": 1, "short.2": 1},
         "left_out": {"short": {"eve": "it does not accept clicks"}},
         "notes": [],
     }
     write_json(tmp_path / FILE, {"files": {}, "changes": {}, "plan": plan})
-    for name in KEPT + UNNAMED:
+    for name in NAMED + UNNAMED:
         path = tmp_path / "results" / name
         if path.suffix in {"", ".3"}:
             path /= "file.json"
@@ -107,7 +107,7 @@ def test_what_no_config_names_is_listed_and_nothing_is_removed(folder: Path, cap
 def test_with_yes_it_is_removed_and_all_else_stays(folder: Path, capsys):
     """What the config names, archives and files of others are still there; then all is clean."""
     assert cleaned(folder, "--yes") == 0
-    assert left(folder) == set(KEPT)
+    assert left(folder) == set(NAMED)
     run._held.pop().close()  # of the lock, which ends with the process
     capsys.readouterr()
     assert cleaned(folder) == 0
@@ -115,7 +115,7 @@ def test_with_yes_it_is_removed_and_all_else_stays(folder: Path, capsys):
 
 
 def test_a_team_that_is_left_out_now_has_no_results(folder: Path):
-    """What it played before it said what it accepts counts nowhere any more."""
+    """What was run before it declared what it accepts counts nowhere any more."""
     path = folder / "results" / "predict" / "short" / "eve" / "one" / "1.npz"
     path.parent.mkdir(parents=True)
     path.touch()
@@ -131,7 +131,7 @@ def test_nothing_is_removed_while_a_run_is_at_work(folder: Path):
             cleaned(folder, "--yes")
     finally:
         run._held.pop().close()
-    assert len(left(folder)) == len(KEPT + UNNAMED)
+    assert len(left(folder)) == len(NAMED + UNNAMED)
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(folder: Path, tmp_path: Path):

@@ -35,7 +35,7 @@ def test_defaults_come_from_the_schema(config: dict):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"submission": "x"}, "submission"),
         ({"runtime": "dokcer"}, "runtime"),
@@ -51,9 +51,9 @@ def test_defaults_come_from_the_schema(config: dict):
         ),
     ],
 )
-def test_a_wrong_key_is_named(config: dict, change: dict, told: str):
+def test_a_wrong_key_is_named(config: dict, change: dict, message: str):
     """A misspelt key, value, folder, protocol or sheet is told by its name."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         read({**config, **change})
 
 
@@ -71,7 +71,7 @@ def test_a_sheet_says_more_of_a_case(config: dict, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("name\none\n", "column 'case'"),
         ("case\none\none\n", "line 3: duplicate case 'one'"),
@@ -80,9 +80,9 @@ def test_a_sheet_says_more_of_a_case(config: dict, tmp_path: Path):
         ("case\tbox\none\n", "expected 2 columns as in the header, found 1"),
     ],
 )
-def test_a_wrong_sheet_is_told_by_its_line(config: dict, tmp_path: Path, text: str, told: str):
+def test_a_wrong_sheet_is_told_by_its_line(config: dict, tmp_path: Path, text: str, message: str):
     """File and line stand in the message."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         read(_sheet(config, tmp_path, text))
 
 

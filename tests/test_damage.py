@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segarena.damage import is_locked, note_sizes, set_damaged_aside
+from segarena.damage import is_locked, move_damaged, note_sizes
 from segarena.run import lock
 
-WHOLE = {
+COMPLETE = {
     "prepare/one.image.npz": None,
     "prompt/short/ada/one/1.json": b'{"a": 1}\n',
     "predict/short/ada/one/1.npz": None,
@@ -28,7 +28,7 @@ INSIDE = {
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """The results of a finished run, noted."""
-    for name, content in {**WHOLE, **dict.fromkeys(INSIDE, b"content\n")}.items():
+    for name, content in {**COMPLETE, **dict.fromkeys(INSIDE, b"content\n")}.items():
         path = tmp_path / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if content is None:
@@ -41,7 +41,7 @@ def results(tmp_path: Path) -> Path:
 
 def damaged(results: Path, noted: str = "noted.json") -> list[str]:
     folder = results.parent
-    return set_damaged_aside(results, folder / noted, folder / "aside")
+    return move_damaged(results, folder / noted, folder / "aside")
 
 
 def cut(path: Path, size: int, *, old_time: bool) -> None:
@@ -61,7 +61,7 @@ def test_a_finished_run_has_no_damage(results: Path):
     assert damaged(results) == []
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", COMPLETE)
 @pytest.mark.parametrize("old_time", [True, False])
 @pytest.mark.parametrize("noted", ["noted.json", "nothing noted"])
 def test_an_emptied_result_is_set_aside(name: str, old_time: bool, noted: str, results: Path):
@@ -73,7 +73,7 @@ def test_an_emptied_result_is_set_aside(name: str, old_time: bool, noted: str, r
     assert damaged(results, noted) == []
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", COMPLETE)
 def test_a_cut_result_with_its_old_time_is_set_aside(name: str, results: Path):
     """By a single byte."""
     path = results / name
@@ -81,7 +81,9 @@ def test_a_cut_result_with_its_old_time_is_set_aside(name: str, results: Path):
     assert damaged(results) == [name]
 
 
-@pytest.mark.parametrize("name", [name for name in WHOLE if name.endswith(("json", "csv", "npz"))])
+@pytest.mark.parametrize(
+    "name", [name for name in COMPLETE if name.endswith(("json", "csv", "npz"))]
+)
 def test_a_cut_result_of_a_killed_run_is_set_aside(name: str, results: Path):
     """Nothing was noted of it."""
     path = results / name

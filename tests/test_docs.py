@@ -46,8 +46,8 @@ COMMANDS = [
 def test_the_tutorials_commands_take_these_arguments(words: list[str], tmp_path: Path) -> None:
     """No command of the tutorials is refused for an argument that it does not have."""
     known = [sys.executable, "-m", "segarena.cli", words[1], "--help"]
-    told = subprocess.run(known, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    assert [word for word in words if word.startswith("--") and word not in told] == []
+    printed = subprocess.run(known, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert [word for word in words if word.startswith("--") and word not in printed] == []
 
 
 def test_the_participants_example_passes_its_check(tmp_path: Path) -> None:

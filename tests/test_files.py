@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from segarena import files
-from segarena.files import read_json, remembered, whole, write_json
+from segarena.files import atomic_write, read_json, remembered, write_json
 
 _loads = json.loads
 
@@ -19,8 +19,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path):
     """What goes wrong while writing does not reach the file's name."""
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), whole(path) as aside:
-        aside.write_text("half")
+    with pytest.raises(RuntimeError), atomic_write(path) as tmp:
+        tmp.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"a": 1}
     assert os.listdir(tmp_path) == ["a.json"]  # noqa: PTH208

@@ -36,7 +36,7 @@ DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
 
 
 @pytest.mark.parametrize(
-    ("changes", "more", "told"),
+    ("changes", "more", "message"),
     [
         ({"metrics": [{"name": "DSC"}]}, {}, "series.noc: counts clicks by IoU"),
         ({"ignore_label": 3}, {"slices": {"rule": "largest"}}, "ignore_label: a slice case"),
@@ -44,10 +44,12 @@ DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
         ({"repeat": 3}, {}, "repeat: nothing is drawn by chance"),
     ],
 )
-def test_what_does_not_fit_is_told_by_its_key(config: dict, changes: dict, more: dict, told: str):
+def test_what_does_not_fit_is_told_by_its_key(
+    config: dict, changes: dict, more: dict, message: str
+):
     """One line that names the protocol and the key."""
     mine(**changes)
-    with pytest.raises(ConfigError, match=f"^mine.yaml: {told}"):
+    with pytest.raises(ConfigError, match=f"^mine.yaml: {message}"):
         read({**config, **more})
 
 

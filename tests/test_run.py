@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segarena.errors import CaseError, ConfigError, told
+from segarena.errors import CaseError, ConfigError, log_errors
 from segarena.run import errors_since, lock
 
 HOLD = "import sys, time; from segarena.run import lock; from pathlib import Path; "
@@ -34,11 +34,11 @@ def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path: Pa
 
 def test_our_errors_are_one_line_in_the_log_and_others_have_their_trace(tmp_path: Path):
     """The exit code tells the kind; the end of a run collects the first lines of fresh logs."""
-    with pytest.raises(SystemExit) as ended, told(tmp_path / "a.log"):
+    with pytest.raises(SystemExit) as ended, log_errors(tmp_path / "a.log"):
         raise CaseError("a.nii.gz: empty; draw something")
     assert ended.value.code == CaseError.exit_code
     (tmp_path / "again.log").write_text((tmp_path / "a.log").read_text())
-    with pytest.raises(ZeroDivisionError), told(tmp_path / "b.log"):
+    with pytest.raises(ZeroDivisionError), log_errors(tmp_path / "b.log"):
         raise ZeroDivisionError("none")
     (tmp_path / "c.log").write_text("error: of an earlier run\n")
     os.utime(tmp_path / "c.log", (0, 0))

@@ -73,7 +73,7 @@ def test_windows_1252_is_noted(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "the first line must name the column 'case'"),
         (b"name\none\n", "the first line must name the column 'case'"),
@@ -88,12 +88,12 @@ def test_windows_1252_is_noted(tmp_path: Path):
         (b'case\tsite\none\t"a\ntwo\tb\n', "line 3: a cell of several lines; close its quote"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: bytes, told: str):
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: bytes, message: str):
     """The line names the file, the line and what to do."""
     path = written(tmp_path, content)
     with pytest.raises(ConfigError) as raised:
         read_sheet(path, "case")
-    assert str(raised.value).startswith(f"{path}: {told}")
+    assert str(raised.value).startswith(f"{path}: {message}")
     assert "\n" not in str(raised.value)
 
 

@@ -30,7 +30,7 @@ def answered(folder: Path, team: str, case: str, k: int, **record: object) -> Pa
 
 def planned(folder: Path, *cases: str, teams: tuple[str, ...] = ("alpha",), **plan: object) -> None:
     """Leave what a run leaves when it starts, and its prepared cases."""
-    values = {"plays": {"cvpr25": 6}, "left_out": {"cvpr25": {}}, "notes": [], **plan}
+    values = {"repetitions": {"cvpr25": 6}, "left_out": {"cvpr25": {}}, "notes": [], **plan}
     names = {"cases": list(cases), "submissions": list(teams)}
     write_json(folder / FILE, {"files": {}, "changes": {}, "plan": names | values})
     for case in cases:
@@ -104,7 +104,7 @@ def test_many_failures_are_not_all_printed(tmp_path: Path) -> None:
     assert text.count("interaction") == 3
     assert "and 3 more; --json lists them all" in text
     found = json.loads(status.as_json(status.status(tmp_path, now=NOW)))
-    assert len(found["plays"]["cvpr25"]["submissions"]["alpha"]["failures"]) == 6
+    assert len(found["repetitions"]["cvpr25"]["submissions"]["alpha"]["failures"]) == 6
 
 
 def test_message_cannot_steer_the_terminal(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_team_that_has_not_answered_counts(tmp_path: Path) -> None:
 
 def test_what_the_config_does_not_name_is_not_counted(tmp_path: Path) -> None:
     """A withdrawn team, a dropped protocol, a case of before and an interaction too many."""
-    planned(tmp_path, "a", plays={"cvpr25": 1})
+    planned(tmp_path, "a", repetitions={"cvpr25": 1})
     answered(tmp_path, "alpha", "a", 1)
     answered(tmp_path, "alpha", "a", 2)
     answered(tmp_path, "alpha", "old", 1)
@@ -160,7 +160,7 @@ def test_a_team_that_is_left_out_is_named_and_not_counted(tmp_path: Path) -> Non
         tmp_path,
         "a",
         teams=("alpha", "beta"),
-        plays={"cvpr25": 6, "cvpr25.2": 6},
+        repetitions={"cvpr25": 6, "cvpr25.2": 6},
         left_out={"cvpr25": {"beta": "it does not accept clicks"}},
     )
     text = status.report(tmp_path, now=NOW)

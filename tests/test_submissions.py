@@ -113,7 +113,7 @@ def _space(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (_nested, "team: a folder in a folder; move what is in team/ up into it"),
         (_nested_twice, "team: a folder in a folder; move what is in a/b/ up into it"),
@@ -130,13 +130,13 @@ def _space(folder: Path) -> None:
         (_space, "team (1).tar.gz: invalid name, rename it: use letters A-Z, digits"),
     ],
 )
-def test_what_is_meant_as_a_submission_and_is_none_stops_the_run(folder: Path, make, told: str):
+def test_what_is_meant_as_a_submission_and_is_none_stops_the_run(folder: Path, make, message: str):
     """A team would be missing otherwise; the line says what to do."""
     make(folder)
     with pytest.raises(ConfigError) as raised:
         look_through(folder)
     problem, usable = str(raised.value).splitlines()
-    assert problem.startswith(f"{folder}/{told}")
+    assert problem.startswith(f"{folder}/{message}")
     assert usable.startswith(f"{folder}: usable are ")
 
 

@@ -57,16 +57,16 @@ def measure(project: Path, work: Path, *, plan_only: bool, cores: str) -> None:
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile")]
     snakemake += ["--directory", str(work), "--configfile", str(work / "config.yaml")]
     snakemake += ["--cores", cores]
-    jobs = tell("dry run", [*snakemake, "--dry-run", "--quiet", "rules"], None)
+    jobs = report("dry run", [*snakemake, "--dry-run", "--quiet", "rules"], None)
     if plan_only:
         return
-    tell("run", [*snakemake, "--quiet", "all"], jobs)
-    tell("nothing to do", [*snakemake, "--quiet", "all"], jobs)
+    report("run", [*snakemake, "--quiet", "all"], jobs)
+    report("nothing to do", [*snakemake, "--quiet", "all"], jobs)
     add_submission(work, "newcomer")
-    tell("dry run with a new submission", [*snakemake, "--dry-run", "--quiet", "rules"], jobs)
+    report("dry run with a new submission", [*snakemake, "--dry-run", "--quiet", "rules"], jobs)
 
 
-def tell(what: str, command: list[str], jobs: int | None) -> int:
+def report(what: str, command: list[str], jobs: int | None) -> int:
     """Run a command, print what it cost, and return how many jobs it was about."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from segarena.errors import CaseError
-from segarena.files import whole
+from segarena.files import atomic_write
 from segarena.plain_pickle import plain_value
 from segarena.untrusted import CarefulFile, printable
 
@@ -96,7 +96,7 @@ class Image:
     """What a submission may see of a case.
 
     imgs: uint8 (D, H, W) or (D, H, W, 3). spacing_mm: (z, y, x). boxes: one per label in the
-    order of the sorted labels, or None where the case is played without a box. spacing_order: the
+    order of the sorted labels, or None where the case has no box. spacing_order: the
     order of the spacing in the file, "xyz" or "zyx".
     """
 
@@ -214,7 +214,7 @@ def read_image(path: str | Path, *, spacing_order: str = "zyx") -> Image:
     spacing_order: the order of the file's spacing, "xyz" or "zyx", which it does not say.
     Raises CaseError with the file and the reason. Keys beyond imgs, spacing and boxes are ignored.
     """
-    with _opened(path) as archive:
+    with _open_npz(path) as archive:
         imgs = _read_array(archive, "imgs", path)
     spacing_mm = _ordered(read_spacing(path), spacing_order)
     return Image(imgs, spacing_mm, read_boxes(path), spacing_order)
@@ -225,7 +225,7 @@ def read_boxes(path: str | Path) -> list[Box] | None:
 
     Raises CaseError with the file and the reason.
     """
-    with _opened(path) as archive:
+    with _open_npz(path) as archive:
         if "boxes.npy" not in archive.namelist():
             return None
         return [_plain_box(box, path) for box in _read_objects(archive, "boxes", path)]
@@ -250,7 +250,7 @@ def write_truth(path: str | Path, truth: Truth) -> None:
 
 def read_spacing(path: str | Path) -> Spacing:
     """Return the spacing of an image file in mm, in the file's order."""
-    with _opened(path) as archive:
+    with _open_npz(path) as archive:
         spacing = _read_array(archive, "spacing", path).astype(np.float64).ravel()
     if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise CaseError(f"{path}: spacing is {spacing}, expected three mm values above 0")
@@ -265,7 +265,7 @@ def _ordered(spacing: Spacing, order: str) -> Spacing:
 
 def read_truth(path: str | Path) -> Truth:
     """Read a truth file, ours or a ready-made one with `gts`; raises CaseError with the reason."""
-    with _opened(path) as archive:
+    with _open_npz(path) as archive:
         gts = _read_array(archive, "gts", path)
         ids = _read_optional(archive, "label_ids", path)
         affine = _read_optional(archive, "affine", path)
@@ -301,7 +301,7 @@ def write_answer(path: str | Path, segs: np.ndarray) -> None:
 
 def read_answer(path: str | Path) -> np.ndarray:
     """Return the label map that `write_answer` wrote."""
-    with _opened(path) as archive:
+    with _open_npz(path) as archive:
         return _read_array(archive, "segs", path)
 
 
@@ -326,7 +326,7 @@ def npy_bytes(array: np.ndarray) -> bytes:
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, level: int = 1) -> None:
     """Write a compressed .npz; the same arrays give the same bytes."""
-    with whole(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(path) as tmp, zipfile.ZipFile(tmp, "w", zipfile.ZIP_DEFLATED) as archive:
         append_arrays(archive, arrays, level=level)
 
 
@@ -341,7 +341,7 @@ def append_arrays(
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
+def _open_npz(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         file = CarefulFile(path, _LARGEST_READ_BYTES)
     except OSError as error:

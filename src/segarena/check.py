@@ -1,11 +1,11 @@
 """`segarena check`: what a participant runs before submitting.
 
-A whole protocol is played on small bundled cases (one with a box, one without) and on the
+A whole protocol is run on small bundled cases (one with a box, one without) and on the
 participant's own, by the very functions that the benchmark's jobs call, with the organisers' limits
 and isolation. What comes out is a table of calls, and a list of what passed and what did not, each
 failure with its cure.
 
-The protocol is played once. Nobody drew on these cases, so where it asks for what people drew, the
+The protocol is run once. Nobody drew on these cases, so where it asks for what people drew, the
 simulated user scribbles: a submission reads the same.
 """
 
@@ -40,13 +40,13 @@ from segarena.predict import runners
 from segarena.predict.accepts import refusal
 from segarena.predict.runners.watch import readable
 from segarena.predict.session import limits_of, make_input
-from segarena.predict.session_step import play
+from segarena.predict.session_step import run_session
 from segarena.prepare.boxes import boxes_of
 from segarena.prepare.nifti import find_cases, prepare_case
 from segarena.protocol import Protocol, load, prompt_values, steps
 
 SEED = 2025
-KEPT = Path("segarena-check")
+EXAMPLE = Path("segarena-check")
 
 # What a program prints when it goes wrong, and what its author can do about it.
 CURES = (
@@ -209,19 +209,21 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
     report.findings.append(Finding("archive", True, _described(image)))
     with tempfile.TemporaryDirectory(prefix="segarena-check-") as folder:
         for name, (case_image, truth) in _cases(arguments.case).items():
-            played = Path(folder, name)
-            played.mkdir()
-            write_image(played / "image.npz", case_image)
-            write_truth(played / "truth.npz", truth)
-            report.calls += list(_play(played, name, {**image, "tells_written": True}, protocol))
+            case_folder = Path(folder, name)
+            case_folder.mkdir()
+            write_image(case_folder / "image.npz", case_image)
+            write_truth(case_folder / "truth.npz", truth)
+            report.calls += list(
+                _run_case(case_folder, name, {**image, "report_writes": True}, protocol)
+            )
         _judge(report, protocol)
-        _keep_one_call(report, Path(folder), image, protocol)
+        _write_example_call(report, Path(folder), image, protocol)
 
 
 def bundled_case(*, box: bool) -> tuple[Image, Truth]:
     """Return a drawn case of 20 x 64 x 72 voxels: three ellipsoids in noise, with or without a box.
 
-    It is drawn rather than real so that it costs nothing to carry and seconds to play.
+    It is drawn rather than real so that it costs nothing to carry and seconds to run.
     """
     z, y, x = np.ogrid[:20, :64, :72]
     gts = np.zeros((20, 64, 72), np.uint8)
@@ -257,10 +259,10 @@ def _simulated(protocol: Protocol) -> Protocol:
     return {**protocol, "user": user}
 
 
-def _play(
+def _run_case(
     folder: Path, case: str, image: dict[str, Any], protocol: Protocol
 ) -> Iterator[dict[str, Any]]:
-    """Play every interaction of the protocol as the jobs of the workflow do."""
+    """Run every interaction of the protocol as the jobs of the workflow do."""
     (folder / "submission.json").write_text(json.dumps(image), encoding="utf-8")
     files = {
         "submission": str(folder / "submission.json"),
@@ -269,15 +271,15 @@ def _play(
     }
     prompts = steps(protocol)
     numbers = range(1, len(prompts) + 1)
-    names = [name for k in numbers for name in (f"said{k}.json", f"{k}.npz", f"{k}.json")]
+    names = [name for k in numbers for name in (f"prompts{k}.json", f"{k}.npz", f"{k}.json")]
     outputs = [str(folder / name) for name in names]
     values = [prompt_values(protocol, k) for k in numbers]
     gts = read_truth(folder / "truth.npz").gts
-    for record in play(files, outputs, case=case, steps=values, values={"rules": protocol}):
+    for record in run_session(files, outputs, case=case, steps=values, values={"rules": protocol}):
         k = record["interaction"]
         step = prompts[k - 1]
         log = (folder / f"{k}.log").read_text(encoding="utf-8")
-        labels = len(read_json(folder / f"said{k}.json")["labels"])
+        labels = len(read_json(folder / f"prompts{k}.json")["labels"])
         record |= {"prompt": step["prompt"], "labels": labels, "printed": log}
         record["invented_voxels"] = masks.invented(gts, read_answer(folder / f"{k}.npz"))
         print(f"  {case}, interaction {k} ({step['prompt']}): {record['status']}", file=sys.stderr)
@@ -289,11 +291,11 @@ def _judge(report: Report, protocol: Protocol) -> None:
     failed = [call for call in asked if call["status"] != "ok"]
     good = len(asked) - len(failed)
     report.findings.append(Finding("answers", not failed, f"{good} of {len(asked)} are usable"))
-    told = set()
+    shown = set()
     for call in failed:
         cure = cure_of(call)
-        if cure not in told:
-            told.add(cure)
+        if cure not in shown:
+            shown.add(cure)
             where = f"{call['case']}, interaction {call['interaction']}"
             last = call["printed"].splitlines()[-1]
             detail = f"{where}: {call['message'] or last}"
@@ -351,22 +353,24 @@ def _memory(calls: list[dict[str, Any]]) -> Finding:
     return Finding("memory", True, f"{readable(max(known))} of {readable(limit)} at most")
 
 
-def _keep_one_call(report: Report, folder: Path, image: dict[str, Any], protocol: Protocol) -> None:
+def _write_example_call(
+    report: Report, folder: Path, image: dict[str, Any], protocol: Protocol
+) -> None:
     """Keep the input of the first call that failed, or of the last one, and say how to run it."""
     asked = [call for call in report.calls if call["status"] != "not_asked"]
     call = next((call for call in asked if call["status"] != "ok"), asked[-1])
     case, k = call["case"], call["interaction"]
-    shutil.rmtree(KEPT, ignore_errors=True)
+    shutil.rmtree(EXAMPLE, ignore_errors=True)
     for name in ("inputs", "outputs"):
-        (KEPT / name).mkdir(parents=True)
-        (KEPT / name).chmod(0o777)
+        (EXAMPLE / name).mkdir(parents=True)
+        (EXAMPLE / name).chmod(0o777)
     before = folder / case / f"{k - 1}.npz"
     shape = read_image(folder / case / "image.npz").imgs.shape[:3]
     previous = read_answer(before) if before.exists() else np.zeros(shape, np.uint8)
-    said = read_json(folder / case / f"said{k}.json")
-    make_input(KEPT / "inputs" / f"{case}.npz", folder / case / "image.npz", said, previous)
+    prompts = read_json(folder / case / f"prompts{k}.json")
+    make_input(EXAMPLE / "inputs" / f"{case}.npz", folder / case / "image.npz", prompts, previous)
     limits = limits_of(protocol, call["labels"], 0.0)
-    runner, here = runners.runner(image["runtime"]), KEPT.resolve()
+    runner, here = runners.runner(image["runtime"]), EXAMPLE.resolve()
     report.by_hand = runner.by_hand(image, here / "inputs", here / "outputs", limits)
 
 
@@ -411,7 +415,9 @@ def _as_text(report: Report) -> str:
         if finding.cure:
             text.write(f"        cure: {finding.cure}\n")
     if report.by_hand:
-        text.write(f"\none call by hand (its input is kept in {KEPT}/inputs):\n{report.by_hand}\n")
+        text.write(
+            f"\none call by hand (its input is kept in {EXAMPLE}/inputs):\n{report.by_hand}\n"
+        )
     verdict = "would run" if report.passed else "would NOT run"
     text.write(f"\n{report.submission} {verdict} under {report.protocol}.")
     return text.getvalue()

@@ -70,15 +70,15 @@ def remove(path: Path) -> None:
 def unnamed(results: Path, plan: Plan) -> Iterator[Path]:
     """Yield the files and folders under results/ that the workflow made for what `plan` lacks."""
     yield from _other_cases(results / "prepare", plan, "prepare")
-    for play in _folders(results / "prompt"):
-        yield from _session_folder(play, plan)
+    for repetition in _folders(results / "prompt"):
+        yield from _session_folder(repetition, plan)
     for folder in _folders(results / "predict"):
-        if folder.name in plan.plays:
+        if folder.name in plan.repetitions:
             yield from _session_folder(folder, plan)
         elif folder.name not in plan.submissions:
             yield folder
-    for play in _folders(results / "score"):
-        yield from _score_folder(play, plan)
+    for repetition in _folders(results / "score"):
+        yield from _score_folder(repetition, plan)
     for folder in _folders(results / "rank"):
         if folder.name not in plan.protocols:
             yield folder
@@ -89,13 +89,17 @@ def unnamed(results: Path, plan: Plan) -> Iterator[Path]:
 
 
 def _session_folder(folder: Path, plan: Plan) -> Iterator[Path]:
-    """Yield what is too much in PLAY/SUBMISSION/CASE/K."""
-    if folder.name not in plan.plays:
+    """Yield what is too much in REPETITION/SUBMISSION/CASE/K."""
+    if folder.name not in plan.repetitions:
         yield folder
         return
-    players, cases, last = plan.players(folder.name), set(plan.cases), plan.plays[folder.name]
+    eligible_submissions, cases, last = (
+        plan.eligible_submissions(folder.name),
+        set(plan.cases),
+        plan.repetitions[folder.name],
+    )
     for submission in _folders(folder):
-        if submission.name not in players:
+        if submission.name not in eligible_submissions:
             yield submission
             continue
         for case in _folders(submission):
@@ -109,16 +113,16 @@ def _session_folder(folder: Path, plan: Plan) -> Iterator[Path]:
 
 
 def _score_folder(folder: Path, plan: Plan) -> Iterator[Path]:
-    if folder.name not in plan.plays:
+    if folder.name not in plan.repetitions:
         yield folder
         return
-    players = plan.players(folder.name)
+    eligible_submissions = plan.eligible_submissions(folder.name)
     for kind in ("_metrics.csv", "_labels.csv"):
         for table in sorted(folder.glob(f"*{kind}")):
-            if table.name.removesuffix(kind) not in players:
+            if table.name.removesuffix(kind) not in eligible_submissions:
                 yield table
     for submission in _folders(folder):
-        if submission.name not in players:
+        if submission.name not in eligible_submissions:
             yield submission
         else:
             yield from _other_cases(submission, plan, "score")
@@ -131,24 +135,27 @@ def _report_folder(folder: Path, plan: Plan) -> Iterator[Path]:
     for kind in ("cases", "sheets"):
         yield from _other_cases(folder / kind, plan, kind)
     for submission in _folders(folder / "answers"):
-        if submission.name not in plan.players(folder.name):
+        if submission.name not in plan.eligible_submissions(folder.name):
             yield submission
         else:
             yield from _other_cases(submission, plan, "answers")
 
 
 def _log_folders(logs: Path, plan: Plan) -> Iterator[Path]:
-    """Yield the logs of what is not named, by STAGE/PLAY/SUBMISSION."""
+    """Yield the logs of what is not named, by STAGE/REPETITION/SUBMISSION."""
     for place in _folders(logs):
-        for play in _folders(place):
-            if play.name not in plan.plays:
-                yield play
+        for repetition in _folders(place):
+            if repetition.name not in plan.repetitions:
+                yield repetition
                 continue
-            players = plan.players(play.name)
-            for folder in (play, play / "answers"):
+            eligible_submissions = plan.eligible_submissions(repetition.name)
+            for folder in (repetition, repetition / "answers"):
                 for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                     name = path.name.removesuffix(".log").removesuffix(".tsv")
-                    known = {*players, *(f"{one}_metrics" for one in players)}
+                    known = {
+                        *eligible_submissions,
+                        *(f"{one}_metrics" for one in eligible_submissions),
+                    }
                     if name not in known | {"cases", "answers", "sheets"}:
                         yield path
     by_stage = {"prepare": plan.cases, "predict": plan.submissions}

@@ -58,7 +58,7 @@ class Case:
 class Config:
     """A checked config; keys of the mappings are the names that stand in file paths.
 
-    left_out: by protocol, why a submission does not play it. notes: what the user should know, as
+    left_out: by protocol, why a submission is left out of it. notes: what the user should know, as
     an upload that is not finished; nothing that stops a run.
     """
 
@@ -87,7 +87,7 @@ class Config:
 def read(config: dict[str, Any], source: str = "config") -> Config:
     """Check a config dict and look up everything it names.
 
-    Raises ConfigError, all problems of one kind at once, a line each: file, key, what to write.
+    Raises ConfigError, all problems of one kind at once, one per line: file, key, what to write.
     """
     validate(config, "config", source)
     defaults = _defaults()
@@ -298,7 +298,7 @@ def _look_into(source: Path) -> None:
 
 
 def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str]:
-    """Return why a submission cannot play a protocol, by submission; not all of them may."""
+    """Return why a submission is left out of a protocol, by submission; not all of them may."""
     kinds = {step["prompt"] for step in protocol["user"]}
     reasons = {
         name: reason

@@ -22,7 +22,7 @@ from segarena.files import read_json, read_lines, write_json
 
 STAGES = ("prepare", "prompt", "predict", "score", "rank", "report", "archive")
 FOLDER = Path(".snakemake/segarena")
-NOTED, ASIDE = FOLDER / "sizes.json", FOLDER / "damaged"
+NOTED, DAMAGED = FOLDER / "sizes.json", FOLDER / "damaged"
 # A file of an output that is a folder is made again with all of it.
 FOLDERS = ("rank/*/stability", "report/*/data", "report/*/answers/*")
 
@@ -38,10 +38,10 @@ def note_sizes(results: Path = Path("results"), noted: Path = NOTED) -> None:
     write_json(noted, sizes)
 
 
-def set_damaged_aside(
-    results: Path = Path("results"), noted: Path = NOTED, aside: Path = ASIDE
+def move_damaged(
+    results: Path = Path("results"), noted: Path = NOTED, damaged_folder: Path = DAMAGED
 ) -> list[str]:
-    """Move damaged results under `aside` and return their names, sorted."""
+    """Move damaged results under `damaged_folder` and return their names, sorted."""
     known = _noted(noted)
     damaged = {
         _output(path.relative_to(results))
@@ -49,7 +49,7 @@ def set_damaged_aside(
         if _is_damaged(path, known.get(str(path.relative_to(results))))
     }
     for name in damaged:
-        target = aside / name
+        target = damaged_folder / name
         if target.is_dir():
             shutil.rmtree(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,13 +57,13 @@ def set_damaged_aside(
     return sorted(map(str, damaged))
 
 
-def tell_damaged(lock: Path) -> None:
+def report_damaged(lock: Path) -> None:
     """Set damaged results aside and print that, unless a run holds `lock` and is writing some."""
-    damaged = [] if is_locked(lock) else set_damaged_aside()
+    damaged = [] if is_locked(lock) else move_damaged()
     if damaged:
         print(
             f"segarena: {len(damaged)} result(s) were emptied or cut and are made again "
-            f"({', '.join(damaged[:3])}{', …' if len(damaged) > 3 else ''}; see {ASIDE})",
+            f"({', '.join(damaged[:3])}{', …' if len(damaged) > 3 else ''}; see {DAMAGED})",
             file=sys.stderr,
         )
 
@@ -103,10 +103,10 @@ def _is_damaged(path: Path, noted: list[int] | None) -> bool:
         return True
     if noted is not None and noted[1] == found.st_mtime_ns:
         return noted[0] != found.st_size
-    return not _looks_whole(path)
+    return not _looks_complete(path)
 
 
-def _looks_whole(path: Path) -> bool:
+def _looks_complete(path: Path) -> bool:
     """Return whether a file ends as files of its kind do."""
     try:
         if path.suffix == ".json":

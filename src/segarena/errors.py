@@ -51,7 +51,7 @@ def _leave(number: int, _: object) -> None:
 
 
 @contextlib.contextmanager
-def told(log: str | Path) -> Iterator[None]:
+def log_errors(log: str | Path) -> Iterator[None]:
     """Run a rule's work: its errors go to `log` and to stderr, ours as one line without a trace.
 
     The process ends after it, so nothing is searched for garbage then: that takes a quarter of a

@@ -22,45 +22,45 @@ _FEW_LINES = 1000
 
 
 @contextlib.contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; rename it to `path` when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
-    aside = Path(name)
+    tmp = Path(name)
     try:
-        yield aside
-        _to_disk(aside)
-        aside.chmod(0o666 & ~_umask())
-        aside.replace(path)
+        yield tmp
+        _to_disk(tmp)
+        tmp.chmod(0o666 & ~_umask())
+        tmp.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        tmp.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as JSON with stable key order, one top-level key a line (small diffs)."""
-    with whole(path) as aside:
-        aside.write_text(_json_text(value), encoding="utf-8")
+    with atomic_write(path) as tmp:
+        tmp.write_text(_json_text(value), encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
-    """Return what a JSON file holds; EngineError where it was cut short or changed by hand."""
+    """Return what a JSON file holds; EngineError where it was cut short or edited."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise _not_whole(path) from error
+        raise _incomplete(path) from error
 
 
 def read_lines(path: str | Path) -> list[str]:
     """Return the lines of a text file; EngineError where the last one has no end."""
     text = Path(path).read_text(encoding="utf-8")
     if not text.endswith("\n"):
-        raise _not_whole(path)
+        raise _incomplete(path)
     return text.splitlines(keepends=True)
 
 
-def _not_whole(path: str | Path) -> EngineError:
+def _incomplete(path: str | Path) -> EngineError:
     return EngineError(f"{path}: not a whole file; delete it and run again")
 
 
@@ -129,8 +129,8 @@ class _Memory:
         with self._lock:
             self._entries[name] = entry
             if self._lines > 2 * len(self._entries) + _FEW_LINES:
-                with whole(self._path) as aside:  # most of its lines count no more
-                    aside.write_bytes(b"".join(itertools.starmap(_line, self._entries.items())))
+                with atomic_write(self._path) as tmp:  # most of its lines count no more
+                    tmp.write_bytes(b"".join(itertools.starmap(_line, self._entries.items())))
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab", buffering=0) as file:

@@ -2,7 +2,7 @@
 
 The run writes it when it starts, with the digests of the files of its config. It is read again
 without opening a case or an archive; where a file of the config has changed since, the config is
-read anew, so nothing that was taken out of it is counted.
+read again, so nothing that was taken out of it is counted.
 """
 
 import contextlib
@@ -25,38 +25,38 @@ CONFIG = Path("config/config.yaml")
 class Plan:
     """The names in a config.
 
-    plays: of all protocols, with the number of their interactions. left_out: by protocol, which
-    submissions do not play it, and why.
+    repetitions: of all protocols, with the number of their interactions. left_out: by protocol,
+    which submissions are left out of it, and why.
     """
 
     cases: list[str]
     submissions: list[str]
-    plays: dict[str, int]
+    repetitions: dict[str, int]
     left_out: dict[str, dict[str, str]]
     notes: list[str]
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols: a play of a repetition is called PROTOCOL.NUMBER."""
-        return list(dict.fromkeys(play.partition(".")[0] for play in self.plays))
+        """The protocols: their repetitions are called PROTOCOL, PROTOCOL.2, ..."""
+        return list(dict.fromkeys(repetition.partition(".")[0] for repetition in self.repetitions))
 
-    def players(self, play: str) -> list[str]:
-        """Return the submissions that play a protocol."""
-        out = self.left_out.get(play.partition(".")[0], {})
+    def eligible_submissions(self, repetition: str) -> list[str]:
+        """Return the submissions that are run with a protocol."""
+        out = self.left_out.get(repetition.partition(".")[0], {})
         return [name for name in self.submissions if name not in out]
 
 
 def plan_of(arena: "Config") -> Plan:
     """Return what a config names."""
-    from segarena.protocol import plays, steps
+    from segarena.protocol import repetitions, steps
 
     return Plan(
         cases=list(arena.cases),
         submissions=list(arena.submissions),
-        plays={
-            play: len(steps(protocol))
+        repetitions={
+            repetition: len(steps(protocol))
             for protocol in arena.protocols.values()
-            for play in plays(protocol)
+            for repetition in repetitions(protocol)
         },
         left_out=arena.left_out,
         notes=list(arena.notes),

@@ -1,4 +1,4 @@
-"""Protocols: how the user is played and what is measured, as versioned data.
+"""Protocols: how the user is simulated and what is measured, as versioned data.
 
 A protocol is the content of config/protocols/NAME.yaml, checked against a strict schema and used as
 a plain dict from then on, because that is what Snakemake can compare between runs: each rule is
@@ -55,14 +55,14 @@ def steps(protocol: Protocol) -> list[Step]:
     return [step for step in protocol["user"] for _ in range(step["times"])]
 
 
-def plays(protocol: Protocol) -> list[str]:
-    """Return the names under which a protocol is played; from the second on NAME.REPETITION."""
+def repetitions(protocol: Protocol) -> list[str]:
+    """Return the names of a protocol's repetitions: NAME, then NAME.2 and so on."""
     name, times = protocol["name"], protocol.get("repeat", 1)
     return [name, *(f"{name}.{repetition}" for repetition in range(2, times + 1))]
 
 
 def is_drawn(step: Step) -> bool:
-    """Return whether what a step says differs between repetitions, by chance or by annotator."""
+    """Return whether prompts of a step differ between repetitions, by chance or by annotator."""
     drawn = step["prompt"] in {"scribble", "drawn"} or step.get("rule") in {
         "random",
         "center",
@@ -78,10 +78,10 @@ def shared(protocol: Protocol) -> int:
 
 
 def prompt_values(protocol: Protocol, k: int, repetition: int = 0) -> dict[str, Any]:
-    """Return what the prompt stage is told at interaction `k` of a repetition, which is 0 first."""
-    told = ("version", "seed", "stop_when", "ignore_label")
+    """Return what the prompt stage needs at interaction `k` of a repetition; the first is 0."""
+    passed = ("version", "seed", "stop_when", "ignore_label")
     values: dict[str, Any] = {"protocol": protocol["name"], "step": steps(protocol)[k - 1]}
-    values |= {key: protocol[key] for key in told if key in protocol}
+    values |= {key: protocol[key] for key in passed if key in protocol}
     return values | ({"repetition": repetition} if repetition and k > shared(protocol) else {})
 
 

@@ -1,6 +1,6 @@
-"""The run as a whole: refused in one line, alone in its folder, and its errors told at the end.
+"""The run as a whole: rejected in one line, alone in its folder, its errors reported at the end.
 
-Snakemake's own lock outlives a killed run and has to be taken away by hand. A kernel lock dies with
+Snakemake's own lock outlives a killed run and has to be removed manually. A kernel lock dies with
 its process, so the same command simply works again; the profile therefore turns Snakemake's lock
 off and this module's on.
 """
@@ -27,7 +27,7 @@ _started = time.time()
 
 
 @contextlib.contextmanager
-def refused() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn our errors into one message and a clean end while the workflow is parsed."""
     try:
         yield
@@ -50,7 +50,7 @@ def let_scripts_find(source: str) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
 
-def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = False) -> None:
+def start_run(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = False) -> None:
     """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
 
     Ends the run with one line when another run holds the lock, there is no such GPU, or a protocol
@@ -58,7 +58,7 @@ def begin(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = 
     """
     from segarena.score.metrics import check_protocol
 
-    with refused():
+    with exit_on_error():
         for protocol in protocols:
             with _named(f"protocol {protocol['name']}"):
                 check_protocol(protocol)
@@ -121,13 +121,13 @@ def errors_since(logs: Path, since: float) -> list[str]:
     return list(found)
 
 
-def tell_notes(notes: Iterable[str]) -> None:
+def print_notes(notes: Iterable[str]) -> None:
     """Print what the user should know but what stops no run, one line each."""
     for note in notes:
         print(f"segarena: warning: {note}", file=sys.stderr)
 
 
-def tell_errors() -> None:
+def print_errors() -> None:
     """Print the errors of this run, one line each, after Snakemake's own account."""
     lines = errors_since(LOGS, _started - 1)
     if lines:

@@ -62,6 +62,6 @@ def left_overs(folder: Path) -> list[str]:
 def _asked(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = done.stderr.strip()
-        raise EngineError(f"{command[0]} does not answer ({said}); start again later")
+        message = done.stderr.strip()
+        raise EngineError(f"{command[0]} does not answer ({message}); start again later")
     return done.stdout

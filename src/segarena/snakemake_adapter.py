@@ -49,19 +49,19 @@ def give_no_wrong_advice() -> None:
     logger.addFilter(lambda record: "--rerun-triggers mtime" not in str(record.msg))
 
 
-def stop_in_one_line(*, tell: bool) -> None:
+def stop_in_one_line(*, announce: bool) -> None:
     """Let Ctrl-C and SIGTERM end the run at once: no traces, no containers left, one last line.
 
     Snakemake would wait for all jobs at work, whole sessions, and the terminal's Ctrl-C, which goes
     to every process, would end each with a trace of its own. Here jobs do not hear it; the head
-    process ends them, whichever signal it was sent. tell: whether this is the run itself, not one
-    of its jobs on a cluster.
+    process ends them, whichever signal it was sent. announce: whether this is the run itself, not
+    one of its jobs on a cluster.
     """
     from snakemake.shell import shell
 
     shell.prefix("trap '' INT; ")
     set_handler = signal.signal
-    stop = partial(_stop, set_handler=set_handler, tell=tell)
+    stop = partial(_stop, set_handler=set_handler, announce=announce)
     for number in _STOPS:
         set_handler(number, stop)
 
@@ -72,14 +72,14 @@ def stop_in_one_line(*, tell: bool) -> None:
     signal.signal = keep  # type: ignore[assignment]
 
 
-def _stop(*_: object, set_handler: Callable[..., Any], tell: bool) -> None:
+def _stop(*_: object, set_handler: Callable[..., Any], announce: bool) -> None:
     from snakemake.logging import logger
 
     for number in _STOPS:
         set_handler(number, signal.SIG_IGN)  # a second Ctrl-C must not stop what cleans up
     logger.setLevel(logging.CRITICAL + 1)  # that every job failed is no news now
     scripts: set[psutil.Process] = set()
-    atexit.register(_stopped, scripts, tell=tell)
+    atexit.register(_stopped, scripts, announce=announce)
     Thread(target=_end_jobs, args=[scripts], daemon=True).start()
     sys.exit(1)  # what Snakemake's scheduler takes for a Ctrl-C
 
@@ -92,7 +92,7 @@ def _end_jobs(scripts: set[psutil.Process]) -> None:
                 words = job.cmdline()
                 if job in scripts or _SCRIPTS not in " ".join(words):
                     continue
-                if "-c" in words:  # a shell: it must neither start its script now nor tell its end
+                if "-c" in words:  # a shell: it must neither start nor report its script now
                     job.suspend()
                     scripts.update(job.children())
                     for script in job.children():
@@ -104,9 +104,9 @@ def _end_jobs(scripts: set[psutil.Process]) -> None:
         time.sleep(0.1)
 
 
-def _stopped(scripts: set[psutil.Process], *, tell: bool) -> None:
+def _stopped(scripts: set[psutil.Process], *, announce: bool) -> None:
     psutil.wait_procs(list(scripts), timeout=_PATIENCE_SECONDS)
-    if tell:
+    if announce:
         print("segarena: stopped; run the same command to continue", file=sys.stderr)
 
 

@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass
 class Progress:
-    """One submission in one play of a protocol.
+    """One submission in one repetition of a protocol.
 
     answers: how many there are, of `wanted`. cases: how many are scored. failures: latest first.
     times: when the answers were written, in seconds since the epoch.
@@ -62,11 +62,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Status:
-    """A run's status; plays: the progress of each submission, by play. seconds_left: by play."""
+    """A run's status; the progress of each submission and the seconds left, by repetition."""
 
     cases: tuple[int, int]
     submissions: tuple[int, int]
-    plays: dict[str, list[Progress]]
+    repetitions: dict[str, list[Progress]]
     seconds_left: dict[str, float | None]
     left_out: dict[str, dict[str, str]]
     warnings: list[str]
@@ -124,9 +124,12 @@ def status(folder: str | Path, configfile: Path | None = None, *, now: float) ->
     folder = Path(folder)
     plan = read_plan(folder, configfile)
     results = folder / "results"
-    plays = {
-        play: [_progress(results, plan, play, name) for name in plan.players(play)]
-        for play in plan.plays
+    repetitions = {
+        repetition: [
+            _progress(results, plan, repetition, name)
+            for name in plan.eligible_submissions(repetition)
+        ]
+        for repetition in plan.repetitions
     }
     return Status(
         cases=(
@@ -137,8 +140,10 @@ def status(folder: str | Path, configfile: Path | None = None, *, now: float) ->
             sum((results / "predict" / s / "image.json").is_file() for s in plan.submissions),
             len(plan.submissions),
         ),
-        plays=plays,
-        seconds_left={play: _seconds_left(found, now) for play, found in plays.items()},
+        repetitions=repetitions,
+        seconds_left={
+            repetition: _seconds_left(found, now) for repetition, found in repetitions.items()
+        },
         left_out={name: why for name, why in plan.left_out.items() if why},
         warnings=[*plan.notes, *same_images(results, plan.submissions)],
     )
@@ -146,9 +151,9 @@ def status(folder: str | Path, configfile: Path | None = None, *, now: float) ->
 
 def as_json(found: Status) -> str:
     """Return a status as JSON."""
-    plays = {
-        play: {
-            "seconds_left": found.seconds_left[play],
+    repetitions = {
+        repetition: {
+            "seconds_left": found.seconds_left[repetition],
             "submissions": {
                 one.submission: {
                     key: value
@@ -158,12 +163,12 @@ def as_json(found: Status) -> str:
                 for one in progress
             },
         }
-        for play, progress in found.plays.items()
+        for repetition, progress in found.repetitions.items()
     }
     value: dict[str, Any] = {
         "cases": dict(zip(("prepared", "planned"), found.cases, strict=True)),
         "submissions": dict(zip(("loaded", "planned"), found.submissions, strict=True)),
-        "plays": plays,
+        "repetitions": repetitions,
         "left_out": found.left_out,
         "warnings": found.warnings,
     }
@@ -178,21 +183,22 @@ def as_text(found: Status, *, now: float) -> str:
         f"{datetime.fromtimestamp(now):%Y-%m-%d %H:%M:%S}  {prepared} of {cases} cases prepared, "
         f"{loaded} of {submissions} submissions loaded"
     ]
-    for play, progress in found.plays.items():
-        lines += _play_lines(play, progress, cases, found.seconds_left[play], now)
+    for repetition, progress in found.repetitions.items():
+        lines += _repetition_lines(repetition, progress, cases, found.seconds_left[repetition], now)
         lines += [
-            f"  {name} is left out: {why}" for name, why in found.left_out.get(play, {}).items()
+            f"  {name} is left out: {why}"
+            for name, why in found.left_out.get(repetition, {}).items()
         ]
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join(lines) + "\n"
 
 
-def _play_lines(
-    play: str, found: list[Progress], cases: int, seconds_left: float | None, now: float
+def _repetition_lines(
+    repetition: str, found: list[Progress], cases: int, seconds_left: float | None, now: float
 ) -> Iterator[str]:
     done, wanted = sum(one.answers for one in found), sum(one.wanted for one in found)
     yield (
-        f"{play}: {done:,} of {wanted:,} answers ({_share(done, wanted)}), "
+        f"{repetition}: {done:,} of {wanted:,} answers ({_share(done, wanted)}), "
         f"{sum(one.cases for one in found):,} of {cases * len(found):,} cases scored; "
         f"{_end(seconds_left, now)}"
     )
@@ -244,12 +250,12 @@ def _end(seconds: float | None, now: float) -> str:
     return f"about {_duration(seconds)} left, until {end:%Y-%m-%d %H:%M}"
 
 
-def _progress(results: Path, plan: Plan, play: str, submission: str) -> Progress:
-    numbers = range(1, plan.plays[play] + 1)
+def _progress(results: Path, plan: Plan, repetition: str, submission: str) -> Progress:
+    numbers = range(1, plan.repetitions[repetition] + 1)
     progress = Progress(submission, wanted=len(plan.cases) * len(numbers))
-    scores = _names(results / "score" / play / submission)
+    scores = _names(results / "score" / repetition / submission)
     for case in plan.cases:
-        folder = results / "predict" / play / submission / case
+        folder = results / "predict" / repetition / submission / case
         there = _names(folder)
         for k in numbers:
             if f"{k}.json" in there:
@@ -300,10 +306,10 @@ def _one_line(text: str) -> str:
     return plain if len(plain) <= 120 else f"{plain[:119]}…"
 
 
-def _share(part: int, whole: int) -> str:
-    if not whole:
+def _share(part: int, total: int) -> str:
+    if not total:
         return "0 %"
-    return f"{100 * part // whole} %"
+    return f"{100 * part // total} %"
 
 
 def _duration(seconds: float) -> str:

@@ -68,8 +68,8 @@ def _is_uploading(path: Path) -> bool:
             f"{suffix}." in name for suffix in ARCHIVE_SUFFIXES
         )
     if _archive_suffix(path):  # a browser makes an empty file of the final name
-        beside = any(path.with_name(path.name + suffix).exists() for suffix in _UPLOADING)
-        return beside and path.is_file() and path.stat().st_size == 0
+        growing = any(path.with_name(path.name + suffix).exists() for suffix in _UPLOADING)
+        return growing and path.is_file() and path.stat().st_size == 0
     return name.endswith(_UPLOADING)
 
 

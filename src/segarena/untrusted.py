@@ -1,7 +1,7 @@
 """Text that a stranger wrote: shown on one printable line, and read as JSON or YAML on a budget.
 
 What is small as a file can be huge as a value (a YAML alias stands for all that it names), and what
-is huge is read before it can be refused. So sizes are looked at first, then nodes and depth, and
+is huge is read before it can be rejected. So sizes are looked at first, then nodes and depth, and
 only then is anything built.
 """
 
@@ -95,7 +95,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 class CarefulFile(io.BufferedReader):
-    """A stranger's file for a parser, with which whose fault a failure is can be told.
+    """A stranger's file for a parser, which shows whose fault a failure is.
 
     An OSError while bytes are read is the disk's and becomes an EngineError; any other OSError,
     such as a seek to before the start, comes of what the file says. And nothing larger than

@@ -9,7 +9,7 @@ import pytest
 from arena import PREDICT, Arena
 
 from segarena.archive import command
-from segarena.archive.diff import compare, opened
+from segarena.archive.diff import compare, open_run
 from segarena.errors import ConfigError
 
 SCORES = "results/score/short/ada/one.csv"
@@ -27,7 +27,7 @@ def rescored(files):
 
 
 def changes(one: Path, other: Path):
-    with opened(one) as first, opened(other) as second:
+    with open_run(one) as first, open_run(other) as second:
         return compare(first, second)
 
 
@@ -157,8 +157,8 @@ def test_a_run_played_again_from_its_archive_is_bit_identical(
     changed = archived_run.copy(tmp_path / "changed")
     changed.add_submission("bob", PREDICT.replace("= i\n", "= 3 - i\n"))
     assert rerun(archive, changed, out) == 1
-    told = capsys.readouterr().out
-    assert "not as archived: submission bob: its sha256 is not the archived one" in told
-    assert "parted: short/bob/one: the answer at interaction 1 differs" in told
-    assert "submission (sha256 " in told
-    assert "short/ada" not in told
+    printed = capsys.readouterr().out
+    assert "not as archived: submission bob: its sha256 is not the archived one" in printed
+    assert "parted: short/bob/one: the answer at interaction 1 differs" in printed
+    assert "submission (sha256 " in printed
+    assert "short/ada" not in printed

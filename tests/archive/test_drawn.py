@@ -60,7 +60,7 @@ def test_drawn_prompts_are_checked_against_what_was_drawn(drawn_run: Arena, arch
 
 
 def test_another_drawing_is_found(drawn_run: Arena, tampered) -> None:
-    """With all digests made anew: neither play said what the file has now."""
+    """With all digests made again: the prompts of neither repetition are what the file has now."""
 
     def change(files: dict[str, bytes]) -> None:
         with np.load(io.BytesIO(files[DRAWN])) as drawn:
@@ -71,8 +71,8 @@ def test_another_drawing_is_found(drawn_run: Arena, tampered) -> None:
 
     wrong = verify(tampered(change), truth=drawn_run.path("prepare")).wrong
     assert wrong == [
-        f"{PROMPT.format(play)}: is not what the user says to the answer before"
-        for play in ("", ".2")
+        f"{PROMPT.format(repetition)}: is not what the user says to the answer before"
+        for repetition in ("", ".2")
     ]
 
 

@@ -16,7 +16,7 @@ import yaml
 from arena import Arena
 
 from segarena.archive import command
-from segarena.archive.diff import compare, opened
+from segarena.archive.diff import compare, open_run
 from segarena.archive.rerun import set_up
 from segarena.archive.verify import verify
 from segarena.case import npy_bytes
@@ -184,7 +184,7 @@ def test_a_hostile_file_is_wrong_and_nothing_breaks(
     assert found.wrong or name == "facts: code of other names"
     assert sum(map(len, found.wrong)) < 1_000_000
     try:
-        with opened(path) as one, opened(archive) as other:
+        with open_run(path) as one, open_run(archive) as other:
             compare(one, other)
     except SegArenaError as error:
         assert "\n" not in str(error) or name.startswith(("protocol", "facts"))

@@ -37,5 +37,5 @@ def test_a_stopped_rerun_waits_for_its_run_to_clean_up(tmp_path: Path):
 def test_a_rerun_says_where_its_progress_is_told(tmp_path: Path, monkeypatch, capsys):
     """It is silent for as long as it runs, so it names the command that is not."""
     monkeypatch.setattr(rerun, "_exit_code", lambda command: 0)
-    rerun.play(tmp_path, cores=1)
+    rerun.run_again(tmp_path, cores=1)
     assert f"`segarena status {tmp_path}`" in capsys.readouterr().out

@@ -61,9 +61,9 @@ def test_what_cannot_be_checked_is_told(archive: Path, truth: Path, tmp_path: Pa
     """Without a truth, and with the truth of one case only, the reason is given."""
     assert verify(archive).unchecked == ["scores and prompts: no truth was given (--truth DIR)"]
     (tmp_path / "one.truth.npz").write_bytes((truth / "one.truth.npz").read_bytes())
-    told = verify(archive, truth=tmp_path).unchecked
-    assert told[0].startswith("boxes of one: not the run's")
-    assert told[1].startswith("scores and prompts of two: no ")
+    unchecked = verify(archive, truth=tmp_path).unchecked
+    assert unchecked[0].startswith("boxes of one: not the run's")
+    assert unchecked[1].startswith("scores and prompts of two: no ")
 
 
 CHANGES = {

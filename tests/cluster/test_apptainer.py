@@ -15,7 +15,7 @@ from segarena.files import read_json, write_json
 from segarena.predict.runners import Limits
 from segarena.predict.runners.apptainer import ApptainerRunner
 from segarena.predict.session import answer
-from segarena.prompt.user import first_words, say_box
+from segarena.prompt.user import no_prompts, with_box
 
 SHAPE = (4, 6, 8)
 BOX = dict.fromkeys(("z_min", "z_mid", "z_mid_x_min", "z_mid_y_min"), 1)
@@ -31,7 +31,7 @@ HONEST = "cp answer.npz outputs/CASE.npz"
 
 
 @dataclass(frozen=True)
-class Played:
+class CallResult:
     """What one interaction left behind."""
 
     segs: np.ndarray
@@ -40,18 +40,18 @@ class Played:
 
 
 @pytest.fixture
-def play(
+def call(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     submission_archive: Callable[..., Path],
     missing: Callable[[str], None],
-) -> Callable[..., Played]:
-    """A factory: play("echo hi") runs that predict.sh in Apptainer on a small case, once."""
+) -> Callable[..., CallResult]:
+    """A factory: call("echo hi") runs that predict.sh in Apptainer on a small case, once."""
     if not shutil.which("apptainer"):
         missing("there is no Apptainer (tests/engines/install-apptainer.sh installs one)")
     monkeypatch.chdir(tmp_path)
 
-    def once(predict_sh: str, **limits: Any) -> Played:
+    def once(predict_sh: str, **limits: Any) -> CallResult:
         folder = tmp_path / "submission"
         folder.mkdir()
         (folder / "predict.sh").write_text(predict_sh)
@@ -60,13 +60,15 @@ def play(
             submission_archive(folder, tmp_path / "team.tar.gz", kind="tiny")
         )
         write_image(tmp_path / "image.npz", Image(np.zeros(SHAPE, np.uint8), (3, 1, 1), [BOX]))
-        write_json(tmp_path / "said.json", {**say_box(first_words([1]), [BOX]), "interaction": 1})
+        write_json(
+            tmp_path / "prompts.json", {**with_box(no_prompts([1]), [BOX]), "interaction": 1}
+        )
         seconds = limits.pop("seconds", 30)
         answer(
             image=image,
             case="CASE",
             image_npz=tmp_path / "image.npz",
-            said_json=tmp_path / "said.json",
+            prompts_json=tmp_path / "prompts.json",
             previous_npz=None,
             rules=RULES
             | {
@@ -77,50 +79,50 @@ def play(
             record_json=tmp_path / "1.json",
         )
         log = (tmp_path / "1.log").read_text()
-        return Played(read_answer(tmp_path / "1.npz"), read_json(tmp_path / "1.json"), log)
+        return CallResult(read_answer(tmp_path / "1.npz"), read_json(tmp_path / "1.json"), log)
 
     return once
 
 
-def test_an_honest_submission_gives_its_answer(play: Callable[..., Played]):
+def test_an_honest_submission_gives_its_answer(call: Callable[..., CallResult]):
     """The archive is built once, run, and its answer counts."""
-    played = play(HONEST)
-    assert played.record["status"] == "ok"
-    assert (played.segs == 1).all()
-    assert played.record["runtime"] == "apptainer"
+    result = call(HONEST)
+    assert result.record["status"] == "ok"
+    assert (result.segs == 1).all()
+    assert result.record["runtime"] == "apptainer"
 
 
-def test_exit_code_255_is_the_submissions_when_its_program_ran(play: Callable[..., Played]):
+def test_exit_code_255_is_the_submissions_when_its_program_ran(call: Callable[..., CallResult]):
     """Apptainer's own code for what it cannot start is not mistaken for the program's."""
-    played = play("echo 'FATAL: not really' >&2; exit 255")
-    assert (played.record["status"], played.record["exit_code"]) == ("crashed", 255)
+    result = call("echo 'FATAL: not really' >&2; exit 255")
+    assert (result.record["status"], result.record["exit_code"]) == ("crashed", 255)
 
 
-def test_a_hanging_submission_is_stopped_with_all_its_children(play: Callable[..., Played]):
+def test_a_hanging_submission_is_stopped_with_all_its_children(call: Callable[..., CallResult]):
     """Nothing of the call runs any more afterwards."""
-    played = play("sleep 4242 & sleep 4242", seconds=2)
-    assert played.record["status"] == "timed_out"
+    result = call("sleep 4242 & sleep 4242", seconds=2)
+    assert result.record["status"] == "timed_out"
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_sleep(path)]
 
 
-def test_too_many_processes_end_the_call(play: Callable[..., Played]):
+def test_too_many_processes_end_the_call(call: Callable[..., CallResult]):
     """A flood of processes is stopped from outside."""
-    played = play("i=0; while [ $i -lt 400 ]; do sleep 20 & i=$((i+1)); done; wait")
-    assert played.record["status"] == "too_much_output"
-    assert "processes" in played.record["message"]
+    result = call("i=0; while [ $i -lt 400 ]; do sleep 20 & i=$((i+1)); done; wait")
+    assert result.record["status"] == "too_much_output"
+    assert "processes" in result.record["message"]
 
 
-def test_a_call_is_shut_in(play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch):
+def test_a_call_is_shut_in(call: Callable[..., CallResult], monkeypatch: pytest.MonkeyPatch):
     """No network, no capability, nothing of the host's files, processes or environment."""
     monkeypatch.setenv("SECRET", "told")
     monkeypatch.setenv("APPTAINER_BIND", "/root:/host")
-    played = play(
+    result = call(
         "cat /proc/net/dev; grep CapEff /proc/self/status; env; ls / /host /root /home; "
         "ls -d /proc/[0-9]*; echo x > inputs/x || echo inputs are read-only; "
         "echo x > beside && echo beside the code; " + HONEST
     )
-    assert played.record["status"] == "ok"
-    log = played.log
+    assert result.record["status"] == "ok"
+    log = result.log
     assert "eth0" not in log
     assert "CapEff:\t0000000000000000" in log
     assert "SECRET" not in log
@@ -131,21 +133,21 @@ def test_a_call_is_shut_in(play: Callable[..., Played], monkeypatch: pytest.Monk
 
 
 def test_the_devices_of_the_job_reach_the_call(
-    play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., CallResult], monkeypatch: pytest.MonkeyPatch
 ):
     """CUDA_VISIBLE_DEVICES names exactly the job's devices, and --nv is asked for."""
     monkeypatch.setenv("SEGARENA_GPUS", "MIG-1,GPU-2")
-    played = play("echo have $CUDA_VISIBLE_DEVICES; " + HONEST)
-    assert "have MIG-1,GPU-2" in played.log
+    result = call("echo have $CUDA_VISIBLE_DEVICES; " + HONEST)
+    assert "have MIG-1,GPU-2" in result.log
 
 
-def test_without_devices_no_gpu_is_seen(play: Callable[..., Played]):
+def test_without_devices_no_gpu_is_seen(call: Callable[..., CallResult]):
     """Nothing uses a GPU unasked."""
-    played = play('echo "have ($CUDA_VISIBLE_DEVICES)"; ' + HONEST)
-    assert "have ()" in played.log
+    result = call('echo "have ($CUDA_VISIBLE_DEVICES)"; ' + HONEST)
+    assert "have ()" in result.log
 
 
-def test_an_archive_that_cannot_be_built_is_ours(play: Callable[..., Played], tmp_path: Path):
+def test_an_archive_that_cannot_be_built_is_ours(call: Callable[..., CallResult], tmp_path: Path):
     """A missing archive is the infrastructure's failure; nobody scores 0 for it."""
     image = {"source": str(tmp_path / "gone.tar.gz"), "image_id": "sha256:0"}
     with pytest.raises(EngineError, match="gone"):
@@ -153,7 +155,7 @@ def test_an_archive_that_cannot_be_built_is_ours(play: Callable[..., Played], tm
 
 
 def test_a_folder_runs_in_an_archive_as_well(
-    play: Callable[..., Played], tmp_path: Path, submission_archive: Callable[..., Path]
+    call: Callable[..., CallResult], tmp_path: Path, submission_archive: Callable[..., Path]
 ):
     """base_image may be a docker archive; what it has in /workspace is hidden by the folder."""
     (tmp_path / "base").mkdir()
@@ -175,7 +177,9 @@ def test_a_folder_runs_in_an_archive_as_well(
     assert "read-only" in log
 
 
-def test_a_base_that_is_not_there_is_the_configs_error(play: Callable[..., Played], tmp_path: Path):
+def test_a_base_that_is_not_there_is_the_configs_error(
+    call: Callable[..., CallResult], tmp_path: Path
+):
     """The line says what base_image means with this runtime."""
     (tmp_path / "predict.sh").write_text("true")
     with pytest.raises(ConfigError, match=r"no file .python:3\.12.; .* a SIF file"):

@@ -51,13 +51,13 @@ def test_a_cancelled_job_costs_only_the_rest_of_its_session(
     head = slurm.start(arena)
     wait_until(lambda: started(arena))
     job = next(job for job in slurm.jobs(arena.work) if job.gpus and job.state == "RUNNING")
-    kept = {path: path.read_bytes() for path in (arena.work / "store").glob("answers/*/*.json")}
-    assert kept
+    stored = {path: path.read_bytes() for path in (arena.work / "store").glob("answers/*/*.json")}
+    assert stored
     slurm.ask("scancel", job.id)
     slurm.wait(arena, head, expect=None)
     slurm.run(arena)
     assert tables(arena) == tables(local)
-    assert kept == {path: path.read_bytes() for path in kept}
+    assert stored == {path: path.read_bytes() for path in stored}
 
 
 def test_a_lost_node_costs_only_the_rest_of_its_session(

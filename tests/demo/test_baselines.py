@@ -136,12 +136,12 @@ def test_clicks_alone_start_a_label(name, imgs, truth, tmp_path):
 def test_strokes_are_used_and_honoured(name, imgs, truth, tmp_path):
     """From strokes in one slice both labels are found, and what was drawn holds afterwards."""
     across = [(12, 15, x) for x in range(9, 22)]
-    beside = [(12, y, 26) for y in range(6, 25)]
-    said = [clicked(fg=across, bg=beside), clicked(fg=[(12, 33, x) for x in range(30, 36)])]
+    outside = [(12, y, 26) for y in range(6, 25)]
+    scribbles = [clicked(fg=across, bg=outside), clicked(fg=[(12, 33, x) for x in range(30, 36)])]
     nothing = np.zeros(SHAPE, np.uint8)
-    segs = ask(name, tmp_path, imgs=imgs, prev_pred=nothing, scribbles=objects(said))
+    segs = ask(name, tmp_path, imgs=imgs, prev_pred=nothing, scribbles=objects(scribbles))
     assert all(segs[at] == 1 for at in across)
-    assert not any(segs[at] for at in beside)
+    assert not any(segs[at] for at in outside)
     assert dice(segs == 1, truth == 1) > 0.6
     assert dice(segs == 2, truth == 2) > 0.5
 
@@ -151,16 +151,18 @@ def test_a_later_stroke_corrects_the_answer(name, imgs, truth, tmp_path):
     """Strokes on what is missing and on what is too much make the answer better."""
     previous = np.zeros(SHAPE, np.uint8)
     previous[CENTRE[0] - 8 : CENTRE[0], 6:25, 6:28] = 1
-    said = clicked(fg=[(15, 15, x) for x in range(10, 21)], bg=[(8, y, 26) for y in range(8, 23)])
-    segs = ask(name, tmp_path, imgs=imgs, prev_pred=previous, scribbles=objects([said]))
+    scribbles = clicked(
+        fg=[(15, 15, x) for x in range(10, 21)], bg=[(8, y, 26) for y in range(8, 23)]
+    )
+    segs = ask(name, tmp_path, imgs=imgs, prev_pred=previous, scribbles=objects([scribbles]))
     assert dice(segs == 1, truth == 1) > dice(previous == 1, truth == 1)
 
 
 @pytest.mark.parametrize("name", ["region-growing", "geodesic"])
 def test_strokes_that_hold_already_change_nothing(name, imgs, truth, tmp_path):
     """Where all that was drawn is in the previous answer, it is given again."""
-    said = [clicked(fg=[CENTRE], bg=[(2, 2, 2)]), clicked()]
-    segs = ask(name, tmp_path, imgs=imgs, prev_pred=truth, scribbles=objects(said))
+    scribbles = [clicked(fg=[CENTRE], bg=[(2, 2, 2)]), clicked()]
+    segs = ask(name, tmp_path, imgs=imgs, prev_pred=truth, scribbles=objects(scribbles))
     assert np.array_equal(segs, truth)
 
 

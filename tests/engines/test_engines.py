@@ -66,20 +66,20 @@ def test_command_line_prints_the_image_id(folder, tmp_path):
     """The command for participants without Docker writes the same archive as the function."""
     out = tmp_path / "team.tar"
     command = [sys.executable, ENGINES / "docker_archive.py", out, f"{folder}=/workspace"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    assert said == write_docker_archive(tmp_path / "team.tar.gz", [(folder, "/workspace")])
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert printed == write_docker_archive(tmp_path / "team.tar.gz", [(folder, "/workspace")])
 
 
 def test_start_docker_uses_the_engine_that_answers(docker_host):
     """Where an engine answers, start-docker.sh names it and starts none."""
-    said = subprocess.run(
+    printed = subprocess.run(
         [ENGINES / "start-docker.sh"],
         env={"DOCKER_HOST": docker_host, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout.strip() == f"DOCKER_HOST={docker_host}"
+    assert printed.stdout.strip() == f"DOCKER_HOST={docker_host}"
 
 
 @pytest.mark.parametrize("spec", ["numpy==1.23.5", "numpy==1.26.4", "numpy>=2"])
@@ -92,14 +92,14 @@ def test_base_image_runs_its_numpy(spec, docker_host, submission_archive, tmp_pa
     with contextlib.closing(docker.DockerClient(base_url=docker_host)) as client:
         (image,) = client.images.load(archive.read_bytes())
         try:
-            said = (
+            printed = (
                 client.containers.run(image.id, remove=True, network_mode="none").decode().split()
             )
         finally:
             client.images.remove(image.id, force=True)
     version = spec.removeprefix("numpy==")
-    assert said[0].startswith(version) if version != spec else int(said[0].split(".")[0]) >= 2
-    assert said[1] == "/workspace"
+    assert printed[0].startswith(version) if version != spec else int(printed[0].split(".")[0]) >= 2
+    assert printed[1] == "/workspace"
     manifest = json.loads(members(archive)["manifest.json"])
     assert image.id == f"sha256:{manifest[0]['Config'].removesuffix('.json')}"
 
@@ -113,9 +113,9 @@ def test_tiny_image_has_a_shell_and_no_python(docker_host, submission_archive, t
     with contextlib.closing(docker.DockerClient(base_url=docker_host)) as client:
         (image,) = client.images.load(archive.read_bytes())
         try:
-            said = (
+            printed = (
                 client.containers.run(image.id, remove=True, network_mode="none").decode().split()
             )
         finally:
             client.images.remove(image.id, force=True)
-    assert said == ["shell", "none"]
+    assert printed == ["shell", "none"]

@@ -16,7 +16,7 @@ from segarena.predict import runners
 from segarena.predict.runners.docker import DockerRunner
 from segarena.predict.session import answer
 from segarena.predict.store import Store
-from segarena.prompt.user import first_words, say_box
+from segarena.prompt.user import no_prompts, with_box
 
 SHAPE = (4, 6, 8)
 BOX = {
@@ -38,7 +38,7 @@ RULES: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Played:
+class CallResult:
     """What one interaction left behind."""
 
     segs: np.ndarray
@@ -56,7 +56,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Table:
-    """One case laid out to be played: its image, what was said, and the answer before."""
+    """One case ready for a call: its image, the prompts, and the answer before."""
 
     folder: Path
     rules: dict[str, Any]
@@ -65,12 +65,12 @@ class Table:
     store: Store | None = None
     with_gpu: bool = False
 
-    def play(self, image: dict[str, Any], said: dict[str, Any] | None = None) -> Played:
+    def call(self, image: dict[str, Any], prompts: dict[str, Any] | None = None) -> CallResult:
         folder = self.folder
         imgs = np.arange(np.prod(SHAPE), dtype=np.uint8).reshape(SHAPE)
         write_image(folder / "image.npz", Image(imgs, (3.0, 1.0, 1.0), [BOX]))
-        usual = {**say_box(first_words([1]), [BOX]), "interaction": 2}
-        write_json(folder / "said.json", said or usual)
+        usual = {**with_box(no_prompts([1]), [BOX]), "interaction": 2}
+        write_json(folder / "prompts.json", prompts or usual)
         before = None
         if self.previous is not None:
             before = folder / "1.npz"
@@ -80,7 +80,7 @@ class Table:
             image=image,
             case="CASE",
             image_npz=folder / "image.npz",
-            said_json=folder / "said.json",
+            prompts_json=folder / "prompts.json",
             previous_npz=before,
             rules=self.rules,
             answer_npz=folder / "2.npz",
@@ -88,7 +88,7 @@ class Table:
             store=self.store,
             with_gpu=self.with_gpu,
         )
-        return Played(
+        return CallResult(
             read_answer(folder / "2.npz"),
             read_json(folder / "2.json"),
             (folder / "2.log").read_text(encoding="utf-8"),
@@ -97,7 +97,7 @@ class Table:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """A case of 4 x 6 x 8 voxels with one label, never played before."""
+    """A case of 4 x 6 x 8 voxels with one label, never called for before."""
     return Table(tmp_path, RULES)
 
 
@@ -154,8 +154,8 @@ def submission(
 
 
 @pytest.fixture
-def play(submission: Callable[..., dict[str, Any]], table: Table) -> Callable[..., Played]:
-    """A factory: play("echo hi") runs that predict.sh on the case once, with the usual limits."""
+def call(submission: Callable[..., dict[str, Any]], table: Table) -> Callable[..., CallResult]:
+    """A factory: call("echo hi") runs that predict.sh on the case once, with the usual limits."""
 
     def once(
         predict_sh: str,
@@ -164,13 +164,13 @@ def play(submission: Callable[..., dict[str, Any]], table: Table) -> Callable[..
         kind: str = "tiny",
         limits: dict[str, Any] | None = None,
         time: dict[str, Any] | None = None,
-    ) -> Played:
+    ) -> CallResult:
         rules = {
             **RULES,
             "limits": RULES["limits"] | (limits or {}),
             "time": RULES["time"] | (time or {}),
         }
         image = submission({"predict.sh": predict_sh, **(files or {})}, kind)
-        return replace(table, rules=rules).play(image)
+        return replace(table, rules=rules).call(image)
 
     return once

@@ -37,7 +37,7 @@ def archive(path: Path, *layers: bytes) -> Path:
     return path
 
 
-def said(source: Path) -> str | None:
+def reason_of(source: Path) -> str | None:
     return refusal(source, ["click"], source.parent / "cache" / "accepts.json")
 
 
@@ -45,11 +45,11 @@ def test_the_last_layer_to_say_so_rules(tmp_path: Path):
     """As in the image: a later layer writes the file again, or takes it away."""
     boxes, clicks = layer("accepts: [boxes]"), layer("accepts: [clicks]")
     away = layer(None, name="workspace/.wh.segarena.yaml")
-    assert said(archive(tmp_path / "a.tar", clicks, boxes)) == (
+    assert reason_of(archive(tmp_path / "a.tar", clicks, boxes)) == (
         "it does not accept clicks (segarena.yaml)"
     )
-    assert said(archive(tmp_path / "b.tar", boxes, clicks)) is None
-    assert said(archive(tmp_path / "c.tar", boxes, away)) is None
+    assert reason_of(archive(tmp_path / "b.tar", boxes, clicks)) is None
+    assert reason_of(archive(tmp_path / "c.tar", boxes, away)) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_last_layer_to_say_so_rules(tmp_path: Path):
 )
 def test_a_hostile_file_leaves_the_submission_out(text: str, tmp_path: Path):
     """In one bounded, printable line."""
-    reason = said(archive(tmp_path / "a.tar", layer(text)))
+    reason = reason_of(archive(tmp_path / "a.tar", layer(text)))
     assert reason is not None
     assert reason.startswith("segarena.yaml: ")
     assert reason.isprintable()
@@ -73,7 +73,7 @@ def test_a_link_in_a_folder_is_not_followed(tmp_path: Path):
     folder = tmp_path / "team"
     folder.mkdir()
     (folder / "segarena.yaml").symlink_to(secret)
-    assert said(folder) is None
+    assert reason_of(folder) is None
 
 
 def packed(path: Path, header: tarfile.TarInfo, fill: bytes) -> Path:

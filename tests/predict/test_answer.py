@@ -27,15 +27,15 @@ def test_a_byte_of_the_end_record_is_the_answers_fault(tmp_path: Path):
     a BadAnswer, never an error of ours (17 such bytes used to stop the run)."""
     path = answer(tmp_path / "c1.npz")
     good = path.read_bytes()
-    refused = 0
+    rejected = 0
     for place in range(good.index(b"PK\x01\x02"), len(good)):
         for change in (0x01, 0x80, 0xFF, 0x55):
             path.write_bytes(good[:place] + bytes([good[place] ^ change]) + good[place + 1 :])
             try:
                 assert (take_answer(path, SHAPE, MANY) == SEGS).all()
             except BadAnswer:
-                refused += 1
-    assert refused > 100
+                rejected += 1
+    assert rejected > 100
 
 
 @pytest.mark.parametrize("offset", [0xFFFFFFFE, 0x80000000, 1 << 20])

@@ -206,7 +206,7 @@ WATCHED = {
     "gigabytes in /tmp": ("too_much_output", "in /tmp"),
     "gigabytes in shared memory": ("too_much_output", "in /dev/shm"),
 }
-PLAYED = [
+CALLED = [
     (name, runtime)
     for name in DEEDS
     for runtime in ("docker", "podman", "apptainer")
@@ -216,20 +216,20 @@ PLAYED = [
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_strange_answer_gives_its_status_and_a_message(name: str, play: Any) -> None:
+def test_a_strange_answer_gives_its_status_and_a_message(name: str, call: Any) -> None:
     """A strange answer file is taken where it can be, and refused with the reason elsewhere."""
     content, status, words = ANSWERS[name]
-    played = play(COPY, {"answer.npz": content})
-    assert (played.status, words in played.message) == (status, True), played.message
+    result = call(COPY, {"answer.npz": content})
+    assert (result.status, words in result.message) == (status, True), result.message
     if status == "ok":
-        assert played.segs.dtype == np.uint8
-        assert ((played.segs > 0) == (GOOD > 0)).all()
+        assert result.segs.dtype == np.uint8
+        assert ((result.segs > 0) == (GOOD > 0)).all()
     else:
-        assert not played.segs.any()
+        assert not result.segs.any()
 
 
-@pytest.mark.parametrize(("name", "runtime"), PLAYED, indirect=["runtime"])
-def test_a_misdeed_gives_its_status_and_a_message(name: str, runtime: str, play: Any) -> None:
+@pytest.mark.parametrize(("name", "runtime"), CALLED, indirect=["runtime"])
+def test_a_misdeed_gives_its_status_and_a_message(name: str, runtime: str, call: Any) -> None:
     """A misdeed ends in its status and a message that the team can act on, with every engine."""
     script, more, status, words = DEEDS[name]
     if runtime == "apptainer":
@@ -237,8 +237,8 @@ def test_a_misdeed_gives_its_status_and_a_message(name: str, runtime: str, play:
     limits = {key: value for key, value in more.items() if key != "seconds"}
     time = {"seconds_per_label": more["seconds"]} if "seconds" in more else {}
     kind = "numpy" if name == "socket" else "tiny"
-    played = play(script, {"answer.npz": npz(GOOD)}, kind=kind, limits=limits, time=time)
-    assert played.status in status.split("|"), played.record
-    assert words in played.message
-    assert (played.segs == (GOOD if status == "ok" else 0)).all()
-    assert len(played.log) < 300_000
+    result = call(script, {"answer.npz": npz(GOOD)}, kind=kind, limits=limits, time=time)
+    assert result.status in status.split("|"), result.record
+    assert words in result.message
+    assert (result.segs == (GOOD if status == "ok" else 0)).all()
+    assert len(result.log) < 300_000

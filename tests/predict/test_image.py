@@ -83,7 +83,7 @@ def test_every_packing_gives_the_same_image_and_runs(
         runner.engine.remove_image(image_id, force=True)
     ready = runner.ready(packed)
     assert ready["image_id"] == image_id
-    assert "hello from the team" in table.play(ready).log
+    assert "hello from the team" in table.call(ready).log
 
 
 def test_a_truncated_archive_is_bad(archive: Path, tmp_path: Path) -> None:
@@ -296,14 +296,14 @@ def test_a_tag_means_nothing(
     (folder / "predict.sh").write_text("echo hello from the second\n")
     write_docker_archive(second, [base_image("tiny"), (folder, "/workspace")], tag="same:latest")
     DockerRunner().ready(second)
-    assert "hello from the team" in table.play(one).log
+    assert "hello from the team" in table.call(one).log
 
 
 def test_a_replaced_archive_does_not_change_a_run(archive: Path, engine: str, table: Any) -> None:
     """Once loaded, the image runs by its ID; the file may be replaced."""
     ready = DockerRunner().ready(archive)
     archive.write_bytes(b"something else")
-    assert "hello from the team" in table.play(ready).log
+    assert "hello from the team" in table.call(ready).log
 
 
 def test_an_image_that_the_engine_lost_is_loaded_again(
@@ -313,7 +313,7 @@ def test_an_image_that_the_engine_lost_is_loaded_again(
     runner = DockerRunner()
     ready = runner.ready(archive)
     runner.engine.remove_image(runner._name(ready), force=True)
-    assert "hello from the team" in table.play(ready).log
+    assert "hello from the team" in table.call(ready).log
 
 
 def test_an_image_that_the_engine_calls_otherwise_is_found_by_its_content(
@@ -340,7 +340,7 @@ def test_an_image_that_the_engine_calls_otherwise_is_found_by_its_content(
     assert runner._name(again) == runner._name(one)
     assert runner._name(other) == ""
     monkeypatch.setattr(DockerRunner, "_load", None)
-    assert "hello from the team" in table.play({**one, **again}).log
+    assert "hello from the team" in table.call({**one, **again}).log
 
 
 def test_an_image_lost_and_its_archive_replaced_is_our_failure(
@@ -353,7 +353,7 @@ def test_an_image_lost_and_its_archive_replaced_is_our_failure(
     (folder / "predict.sh").write_text("echo somebody else\n")
     write_docker_archive(archive, [base_image("tiny"), (folder, "/workspace")])
     with pytest.raises(EngineError, match="was replaced meanwhile"):
-        table.play(ready)
+        table.call(ready)
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
@@ -364,7 +364,7 @@ def test_the_images_user_is_who_runs(
     (folder / "predict.sh").write_text("id -u; echo x > outputs/x; ls outputs\n")
     made = tmp_path / "nobody.tar"
     write_docker_archive(made, [base_image("tiny"), (folder, "/workspace")], user="65534:65534")
-    assert table.play(runners.runner(runtime).ready(made)).log.splitlines()[1:] == ["65534", "x"]
+    assert table.call(runners.runner(runtime).ready(made)).log.splitlines()[1:] == ["65534", "x"]
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
@@ -375,7 +375,7 @@ def test_the_images_entry_point_is_kept(
     made = tmp_path / "entry.tar"
     layers = [base_image("tiny"), (folder, "/workspace")]
     write_docker_archive(made, layers, entrypoint=["env", "A=1"])
-    assert "hello from the team" in table.play(runners.runner(runtime).ready(made)).log
+    assert "hello from the team" in table.call(runners.runner(runtime).ready(made)).log
 
 
 STARTLESS: dict[str, tuple[dict[str, Any], str]] = {
@@ -406,9 +406,9 @@ def test_an_image_that_cannot_start_has_crashed(
     made = tmp_path / "startless.tar"
     more = {key: value for key, value in settings.items() if key in {"user", "entrypoint"}}
     write_docker_archive(made, [base_image("tiny"), (folder, "/workspace")], **more)
-    played = table.play(runners.runner(runtime).ready(made))
-    assert played.status == "crashed"
-    assert re.search(words, played.message + played.log)
+    result = table.call(runners.runner(runtime).ready(made))
+    assert result.status == "crashed"
+    assert re.search(words, result.message + result.log)
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
@@ -430,8 +430,8 @@ def test_a_volume_of_the_image_cannot_be_filled(archive: Path, runtime: str, tab
         return {volume["Name"] for volume in DockerRunner().engine.volumes()["Volumes"] or ()}
 
     before = volumes()
-    played = table.play(runners.runner(runtime).ready(edited(archive, with_volume)))
-    assert played.status == "too_much_output"
+    result = table.call(runners.runner(runtime).ready(edited(archive, with_volume)))
+    assert result.status == "too_much_output"
     assert volumes() <= before
 
 
@@ -442,10 +442,10 @@ def test_a_bad_image_is_recorded_without_a_container(
     monkeypatch.setattr(docker, "APIClient", None)
     broken = tmp_path / "x.tar.gz"
     broken.write_bytes(b"")
-    played = table.play(bad_image(broken, "it is broken"))
-    assert (played.status, played.message) == ("bad_image", "it is broken")
-    assert not played.segs.any()
-    assert played.record["seconds"] == 0
+    result = table.call(bad_image(broken, "it is broken"))
+    assert (result.status, result.message) == ("bad_image", "it is broken")
+    assert not result.segs.any()
+    assert result.record["seconds"] == 0
 
 
 def test_two_submissions_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -72,15 +72,15 @@ NULL = {"type": "c", "major": 1, "minor": 3}
 
 
 @pytest.fixture
-def probe(play: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def probe(call: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """A factory: what the probe sees under these limits."""
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
     monkeypatch.setenv("HTTP_PROXY", "http://user:password@proxy")
 
     def look(**limits: Any) -> dict[str, Any]:
-        played = play("python3 probe.py", {"probe.py": PROBE}, kind="numpy", limits=limits)
-        assert played.status == "no_answer", played.log
-        return json.loads(played.log.splitlines()[1])
+        result = call("python3 probe.py", {"probe.py": PROBE}, kind="numpy", limits=limits)
+        assert result.status == "no_answer", result.log
+        return json.loads(result.log.splitlines()[1])
 
     return look
 
@@ -152,22 +152,22 @@ def test_no_name_of_a_folder_mounts_anything(
         "find / -name '*truth*' 2>/dev/null"
     )
     base = loaded("tiny", runtime)
-    played = table.play(runners.ready(folder, runtime=runtime, base_image=base))
-    assert {f"<{number}>" for number in range(len(NAMES))} <= set(re.findall(r"<\d+>", played.log))
-    assert "SECRET" not in played.log
-    assert "truth.npz" not in played.log
-    assert played.status == "no_answer"
+    result = table.call(runners.ready(folder, runtime=runtime, base_image=base))
+    assert {f"<{number}>" for number in range(len(NAMES))} <= set(re.findall(r"<\d+>", result.log))
+    assert "SECRET" not in result.log
+    assert "truth.npz" not in result.log
+    assert result.status == "no_answer"
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)
 def test_the_temporary_folder_may_have_any_name(
-    runtime: str, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an engine's argument would split at is no matter in TMPDIR."""
     strange = tmp_path / 'tmp, a:b="c" \\d'
     strange.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(strange))
-    assert "hello" in play("echo hello").log
+    assert "hello" in call("echo hello").log
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)
@@ -200,7 +200,7 @@ def test_the_engine_is_told_every_limit(
 
     monkeypatch.setattr(docker.APIClient, "create_container", noted)
     limits = {**table.rules["limits"], "cpus": 0.5, "processes": 77}
-    replace(table, rules={**table.rules, "limits": limits}).play(submission({"predict.sh": ""}))
+    replace(table, rules={**table.rules, "limits": limits}).call(submission({"predict.sh": ""}))
     assert settings["Memory"] == settings["MemorySwap"] == 2**29
     assert (settings["NanoCpus"], settings["PidsLimit"]) == (500_000_000, 77)
     assert (settings["NetworkMode"], settings["IpcMode"]) == ("none", "private")
@@ -222,7 +222,7 @@ def test_podman_is_told_every_limit(
 
     monkeypatch.setattr(podman, "_ask", noted)
     limits = {**table.rules["limits"], "cpus": 0.5, "processes": 77}
-    replace(table, rules={**table.rules, "limits": limits}).play(submission({"predict.sh": ""}))
+    replace(table, rules={**table.rules, "limits": limits}).call(submission({"predict.sh": ""}))
     assert {f"--memory={2**29}", f"--memory-swap={2**29}", "--cpus=0.5"} <= set(words)
     assert {"--pids-limit=77", "--network=none", "--ipc=private", "--init"} <= set(words)
     assert {"--cap-drop=ALL", "--security-opt=no-new-privileges"} <= set(words)
@@ -234,17 +234,17 @@ NO_GPU = {"docker": "could not select device driver", "podman": "nvidia.com/gpu=
 
 @pytest.mark.parametrize("runtime", NO_GPU, indirect=True)
 def test_a_gpu_that_is_not_there_is_our_failure(
-    play: Any, runtime: str, monkeypatch: pytest.MonkeyPatch
+    call: Any, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An engine without a GPU runtime fails the job that should have a GPU, not the submission."""
     monkeypatch.setenv("SEGARENA_GPUS", "0")
     with pytest.raises(EngineError, match=NO_GPU[runtime]):
-        play("true")
+        call("true")
 
 
 @pytest.mark.parametrize("runtime", ["podman"], indirect=True)
 def test_podman_gives_a_call_the_devices_of_its_job(
-    play: Any, monkeypatch: pytest.MonkeyPatch
+    call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What stands for a GPU in the machine's CDI files is what the container has, and no more."""
     if os.geteuid() != 0:
@@ -259,7 +259,7 @@ def test_podman_gives_a_call_the_devices_of_its_job(
     file.write_text(json.dumps(spec))
     try:
         monkeypatch.setenv("SEGARENA_GPUS", "segarena-2")
-        assert "/dev/segarena-2\n" in play("ls -d /dev/segarena*").log
+        assert "/dev/segarena-2\n" in call("ls -d /dev/segarena*").log
     finally:
         file.unlink()
         with contextlib.suppress(OSError):  # others' files are in it
@@ -267,20 +267,20 @@ def test_podman_gives_a_call_the_devices_of_its_job(
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman"], indirect=True)
-def test_peak_memory_is_what_the_program_held(play: Any) -> None:
+def test_peak_memory_is_what_the_program_held(call: Any) -> None:
     """150 MB held for half a second are seen, and file cache is not counted."""
     hold = "import time; x = b'a' * 150_000_000; time.sleep(0.6)"
-    played = play(f'python3 -c "{hold}"', kind="numpy")
-    assert 150_000_000 < played.record["peak_memory_bytes"] < 200_000_000
+    result = call(f'python3 -c "{hold}"', kind="numpy")
+    assert 150_000_000 < result.record["peak_memory_bytes"] < 200_000_000
 
 
 def test_nothing_is_left_after_a_call(
-    play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a container nor a temporary folder stays, even where files resist."""
     monkeypatch.chdir(tmp_path)  # which labels the container
     script = "mkdir -p outputs/a/b; date > outputs/a/b/c; chmod 000 outputs/a/b outputs/a"
-    play(script)
+    call(script)
     assert (
         DockerRunner().engine.containers(all=True, filters={"label": f"{LABEL}={Path.cwd()}"}) == []
     )
@@ -299,7 +299,7 @@ def test_a_container_that_is_killed_from_outside_costs_no_points(
 
     monkeypatch.setattr(docker.APIClient, "start", and_killed)
     with pytest.raises(EngineError, match="killed from outside"):
-        table.play(submission({"predict.sh": "sleep 100"}))
+        table.call(submission({"predict.sh": "sleep 100"}))
     assert not (table.folder / "2.json").exists()
 
 
@@ -316,7 +316,7 @@ def test_a_container_that_is_removed_from_outside_costs_no_points(
 
     monkeypatch.setattr(docker.APIClient, "start", and_removed)
     with pytest.raises(EngineError):
-        table.play(submission({"predict.sh": "sleep 100"}))
+        table.call(submission({"predict.sh": "sleep 100"}))
     assert not (table.folder / "2.json").exists()
 
 

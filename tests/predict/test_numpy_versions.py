@@ -42,13 +42,13 @@ def test_the_input_opens_in_every_numpy(
     (tmp_path / "team" / "predict.py").write_text(READ)
     image = Image(np.zeros((4, 4, 4), np.uint8), (1.0, 1.0, 1.0), [BOX])
     write_image(tmp_path / "image.npz", image)
-    said = {
+    prompts = {
         "boxes": [BOX],
         "clicks": [{"fg": [[1, 2, 3]], "bg": []}],
         "clicks_order": [["fg", None]],
     }
     previous = np.ones((4, 4, 4), np.uint8)
-    make_input(tmp_path / "inputs" / "CASE.npz", tmp_path / "image.npz", said, previous)
+    make_input(tmp_path / "inputs" / "CASE.npz", tmp_path / "image.npz", prompts, previous)
     archive = submission_archive(tmp_path / "team", tmp_path / "team.tar.gz", numpy_spec=spec)
     runner = DockerRunner()
     folders = tmp_path / "inputs", tmp_path / "outputs", tmp_path / "log"

@@ -95,9 +95,9 @@ def test_the_callers_umask_costs_no_submission_anything(
         base = loaded("tiny", runtime)
         for source in (archive, folder):
             image = runners.ready(source, runtime=runtime, base_image=base)
-            played = table.play(image)
-            assert "weights" in played.log
-            assert "it holds 'x'" in played.message
+            result = table.call(image)
+            assert "weights" in result.log
+            assert "it holds 'x'" in result.message
     finally:
         os.umask(before)
 
@@ -258,8 +258,8 @@ def test_what_fails_for_one_image_alone_is_its_own_fault(
     except SubmissionError:
         return
     time = {**table.rules["time"], "seconds_per_label": 5}
-    played = type(table)(table.folder, {**table.rules, "time": time}).play(ready)
-    assert played.status in {"crashed", "no_answer", "timed_out"}
+    result = type(table)(table.folder, {**table.rules, "time": time}).call(ready)
+    assert result.status in {"crashed", "no_answer", "timed_out"}
 
 
 def test_what_fails_for_the_known_good_image_too_is_ours(
@@ -270,15 +270,15 @@ def test_what_fails_for_the_known_good_image_too_is_ours(
     monkeypatch.setattr(runners, "_WAITS", (0.0, 0.0))
 
     def refuse(*_: Any) -> Any:
-        raise docker.Refused("exec format error: unable to find user nobody")
+        raise docker.CreateRejectedError("exec format error: unable to find user nobody")
 
     monkeypatch.setattr(docker.DockerRunner, "_create", refuse)
     runners._probed.clear()
     with pytest.raises(EngineError, match="a known-good image does not run here"):
-        table.play(image)
+        table.call(image)
     monkeypatch.setattr(runners, "_check_once", lambda *_: None)
     with pytest.raises(EngineError, match="a known-good image does not run here either"):
-        table.play(image)
+        table.call(image)
 
 
 def test_a_start_that_fails_once_is_tried_again(
@@ -290,24 +290,24 @@ def test_a_start_that_fails_once_is_tried_again(
     monkeypatch.setattr(runners, "_check_once", lambda *_: None)
     create, tries = docker.DockerRunner._create, []
 
-    def refuse_twice(*arguments: Any) -> str:
+    def reject_twice(*arguments: Any) -> str:
         tries.append(1)
         if len(tries) < 3:
-            raise docker.Refused("not now")
+            raise docker.CreateRejectedError("not now")
         return create(*arguments)
 
-    monkeypatch.setattr(docker.DockerRunner, "_create", refuse_twice)
-    assert "hello" in table.play(image).log
+    monkeypatch.setattr(docker.DockerRunner, "_create", reject_twice)
+    assert "hello" in table.call(image).log
 
 
 @pytest.mark.parametrize("runtime", ["apptainer"], indirect=True)
 @pytest.mark.parametrize(
     "deed", ["rm -f outputs/.started; exit 255", "mkdir outputs/.started; exit 255", "exit 255"]
 )
-def test_exit_code_255_of_a_program_is_its_own(deed: str, play: Any, runtime: str) -> None:
+def test_exit_code_255_of_a_program_is_its_own(deed: str, call: Any, runtime: str) -> None:
     """Nothing that a program does looks like Apptainer's own failure."""
-    played = play(deed)
-    assert (played.status, played.record["exit_code"]) == ("crashed", 255)
+    result = call(deed)
+    assert (result.status, result.record["exit_code"]) == ("crashed", 255)
 
 
 @pytest.mark.parametrize("runtime", ["apptainer"], indirect=True)
@@ -324,7 +324,7 @@ def test_an_apptainer_that_starts_nothing_is_our_failure(
     monkeypatch.setattr(runners, "_WAITS", (0.0, 0.0))
     monkeypatch.setattr(runners, "_check_once", lambda *_: None)
     with pytest.raises(EngineError, match="does not run here either"):
-        table.play(image)
+        table.call(image)
 
 
 @pytest.mark.parametrize("deed", ["outputs", "outputs/CASE.npz", "outputs/CASE.npz outputs"])

@@ -12,7 +12,7 @@ from segarena.predict.session import make_input
 
 BOX = dict(zip(BOX_KEYS, (0, 3, 1, 4, 3, 9, 8), strict=True))
 NOTHING = {"fg": [], "bg": []}
-SAID = {
+PROMPTS = {
     "labels": [1, 2],
     "boxes": None,
     "clicks": [NOTHING, NOTHING],
@@ -28,10 +28,10 @@ def image_npz(tmp_path: Path) -> Path:
     return path
 
 
-def read(image_npz: Path, **said) -> dict[str, np.ndarray]:
-    """What numpy loads of the input made from what was said."""
+def read(image_npz: Path, **prompts) -> dict[str, np.ndarray]:
+    """What numpy loads of the input made from the prompts."""
     path = image_npz.with_name("c.npz")
-    make_input(path, image_npz, {**SAID, **said}, np.ones((4, 12, 12), np.uint8))
+    make_input(path, image_npz, {**PROMPTS, **prompts}, np.ones((4, 12, 12), np.uint8))
     with zipfile.ZipFile(path) as archive:
         assert len(set(archive.namelist())) == len(archive.namelist())
         assert archive.testzip() is None
@@ -53,7 +53,7 @@ def test_boxes_drawn_anew_take_the_place_of_the_cases(image_npz: Path):
 
 
 def test_scribbles_come_with_the_answer_before_and_without_clicks(image_npz: Path):
-    """One entry a label in plain integers, and no key that was not said."""
+    """One entry per label in plain integers, and no key without prompts."""
     scribbles = [{"fg": [[0, 1, 2], [0, 1, 3]], "bg": []}, NOTHING]
     found = read(image_npz, scribbles=scribbles)
     assert set(found) == {"imgs", "spacing", "scribbles", "prev_pred"}

@@ -79,23 +79,23 @@ def test_an_answer_with_a_huge_directory_is_refused(tmp_path: Path) -> None:
 def test_a_failed_call_leaves_the_previous_answer_in_force(tmp_path: Path, table: Any) -> None:
     """on_failure: previous scores what was answered before."""
     before = np.full(SHAPE, 3, np.uint8)
-    played = replace(table, previous=before).play(in_process(tmp_path, "exit 1"))
-    assert (played.segs == before).all()
-    assert played.status == "crashed"
+    result = replace(table, previous=before).call(in_process(tmp_path, "exit 1"))
+    assert (result.segs == before).all()
+    assert result.status == "crashed"
 
 
 def test_a_failed_call_can_count_as_zeros(tmp_path: Path, table: Any) -> None:
     """on_failure: zeros forgets what was answered before."""
     rules = {**table.rules, "on_failure": "zeros"}
     before = np.full(SHAPE, 3, np.uint8)
-    played = replace(table, previous=before, rules=rules).play(in_process(tmp_path, "exit 1"))
-    assert not played.segs.any()
+    result = replace(table, previous=before, rules=rules).call(in_process(tmp_path, "exit 1"))
+    assert not result.segs.any()
 
 
 def test_the_log_for_the_team_is_short_and_harmless(tmp_path: Path, table: Any) -> None:
     """The last 100 lines are kept, long ones cut, without what could steer a terminal."""
     script = "i=0; while [ $i -lt 150 ]; do echo line $i; i=$((i+1)); done; printf '\\033[2Jx\\n'"
-    lines = table.play(in_process(tmp_path, script)).log.splitlines()
+    lines = table.call(in_process(tmp_path, script)).log.splitlines()
     assert lines[0].startswith("no_answer: no 'CASE.npz' in the outputs folder (it is empty)")
     assert (lines[1], lines[-1], len(lines)) == ("line 51", "?[2Jx", 101)
 
@@ -105,27 +105,27 @@ def test_every_status_is_on_the_list(tmp_path: Path, table: Any) -> None:
     text = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text(encoding="utf-8")
     for status in session.STATUSES:
         assert f"`{status}`" in text
-    assert table.play(in_process(tmp_path, "true")).status in session.STATUSES
+    assert table.call(in_process(tmp_path, "true")).status in session.STATUSES
 
 
 def test_the_time_of_a_case_is_what_is_left_of_it(tmp_path: Path, table: Any) -> None:
     """With per: case all interactions share 60 s a label; 59 s have been used before."""
     used = replace(table, previous=np.zeros(SHAPE, np.uint8), used_seconds=59.0)
-    played = used.play(in_process(tmp_path, "sleep 30"))
-    assert played.status == "timed_out"
-    assert played.record["limits"]["seconds"] == pytest.approx(1.0)
-    assert played.record["case_seconds"] > 60
+    result = used.call(in_process(tmp_path, "sleep 30"))
+    assert result.status == "timed_out"
+    assert result.record["limits"]["seconds"] == pytest.approx(1.0)
+    assert result.record["case_seconds"] > 60
     limit = r"stopped after \d\.\d s: the limit is 60 s for the case, of which 1\.0 s were left"
-    assert re.fullmatch(limit, played.record["message"])
+    assert re.fullmatch(limit, result.record["message"])
 
 
 def test_a_case_without_time_left_starts_nothing(tmp_path: Path, table: Any) -> None:
     """Where the case scores 0 anyway no more machine time is spent on it."""
     used = replace(table, previous=np.zeros(SHAPE, np.uint8), used_seconds=60.5)
-    played = used.play(in_process(tmp_path, f"touch {tmp_path}/was-run"))
-    assert (played.status, played.record["seconds"]) == ("timed_out", 0)
+    result = used.call(in_process(tmp_path, f"touch {tmp_path}/was-run"))
+    assert (result.status, result.record["seconds"]) == ("timed_out", 0)
     message = "nothing was run: the limit is 60 s for the case, and all of it was used before"
-    assert played.record["message"] == message
+    assert result.record["message"] == message
     assert not (tmp_path / "was-run").exists()
 
 
@@ -133,9 +133,9 @@ def test_the_time_of_a_call_is_its_own(tmp_path: Path, table: Any) -> None:
     """With per: call what was used before does not count."""
     rules = {**table.rules, "time": {**table.rules["time"], "per": "call"}}
     used = replace(table, previous=np.zeros(SHAPE, np.uint8), used_seconds=500.0, rules=rules)
-    played = used.play(in_process(tmp_path, "true"))
-    assert played.record["limits"]["seconds"] == 60
-    assert played.status == "no_answer"
+    result = used.call(in_process(tmp_path, "true"))
+    assert result.record["limits"]["seconds"] == 60
+    assert result.status == "no_answer"
 
 
 def test_a_limit_is_for_the_call_unless_a_protocol_says_otherwise(
@@ -144,10 +144,10 @@ def test_a_limit_is_for_the_call_unless_a_protocol_says_otherwise(
     """Without `per` a call has its own time, and the message of one that was stopped says so."""
     rules = {**table.rules, "time": {"seconds_per_label": 1, "on_overtime": "warn", "kill_at": 2}}
     used = replace(table, previous=np.zeros(SHAPE, np.uint8), used_seconds=500.0, rules=rules)
-    played = used.play(in_process(tmp_path, "sleep 30"))
-    assert played.status == "timed_out"
+    result = used.call(in_process(tmp_path, "sleep 30"))
+    assert result.status == "timed_out"
     limit = r"stopped after \d+\.\d s: the limit is 2 s for the call"
-    assert re.fullmatch(limit, played.record["message"])
+    assert re.fullmatch(limit, result.record["message"])
 
 
 def test_where_overtime_is_only_noted_calls_are_killed_later(tmp_path: Path, table: Any) -> None:
@@ -159,14 +159,14 @@ def test_where_overtime_is_only_noted_calls_are_killed_later(tmp_path: Path, tab
         used_seconds=70.0,
         rules={**table.rules, "time": time},
     )
-    assert used.play(in_process(tmp_path, "true")).record["limits"]["seconds"] == 530
+    assert used.call(in_process(tmp_path, "true")).record["limits"]["seconds"] == 530
 
 
 def test_a_process_that_sleeps_is_killed_with_its_children(tmp_path: Path, table: Any) -> None:
     """Without a container, too, the time limit is hard."""
     rules = {**table.rules, "time": {"seconds_per_label": 1, "on_overtime": "zero"}}
-    played = replace(table, rules=rules).play(in_process(tmp_path, "sleep 100 & sleep 100"))
-    assert played.status == "timed_out"
+    result = replace(table, rules=rules).call(in_process(tmp_path, "sleep 100 & sleep 100"))
+    assert result.status == "timed_out"
 
 
 def test_a_disk_without_room_is_our_failure(
@@ -176,14 +176,14 @@ def test_a_disk_without_room_is_our_failure(
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(watch.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(EngineError, match="make room, run again"):
-        table.play(in_process(tmp_path, "true"))
+        table.call(in_process(tmp_path, "true"))
     assert not (tmp_path / "2.json").exists()
 
 
 def test_a_damaged_image_file_is_our_failure(tmp_path: Path, table: Any) -> None:
     """A prepared case that was cut short is named, and no submission is blamed."""
     image = in_process(tmp_path, "true")
-    table.play(image)
+    table.call(image)
     path = tmp_path / "image.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(EngineError, match="delete it and run again"):
@@ -193,7 +193,7 @@ def test_a_damaged_image_file_is_our_failure(tmp_path: Path, table: Any) -> None
 def test_the_input_is_what_the_challenge_gives(tmp_path: Path, table: Any) -> None:
     """A box without clicks: imgs, spacing and boxes, and nothing else."""
     image = in_process(tmp_path, 'cp "$INPUTS"/CASE.npz ../seen.npz')
-    table.play(image)
+    table.call(image)
     with np.load(tmp_path / "seen.npz", allow_pickle=True) as case:
         assert sorted(case.files) == ["boxes", "imgs", "spacing"]
     assert read_image(tmp_path / "seen.npz").imgs.shape == SHAPE

@@ -50,8 +50,8 @@ def store(tmp_path: Path) -> Store:
 def test_what_is_kept_is_found(store: Store, tmp_path: Path):
     """Facts and label map come back, as a file of its own."""
     segs = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    kept = store.keep(KEY, segs, facts())
-    assert store.find(KEY) == kept
+    written = store.keep(KEY, segs, facts())
+    assert store.find(KEY) == written
     store.copy_answer(KEY, tmp_path / "1.npz")
     assert (np.load(tmp_path / "1.npz")["segs"] == segs).all()
     stored = next(store.folder.rglob("*.npz"))
@@ -214,8 +214,8 @@ def counting(tmp_path: Path) -> dict[str, Any]:
 def test_the_second_time_nothing_is_called(tmp_path: Path, table: Any, store: Store):
     """The answer is the same; the record says that it was found, and keeps the measured time."""
     image = counting(tmp_path)
-    first = replace(table, store=store).play(image)
-    second = replace(table, store=store).play(image)
+    first = replace(table, store=store).call(image)
+    second = replace(table, store=store).call(image)
     assert (tmp_path / "calls").read_text() == "called\n"
     assert (second.segs == first.segs).all()
     assert not first.record["found"]
@@ -226,10 +226,10 @@ def test_the_second_time_nothing_is_called(tmp_path: Path, table: Any, store: St
 def test_another_protocol_and_a_later_limit_find_it_too(tmp_path: Path, table: Any, store: Store):
     """Neither a protocol's name nor its time is seen by a submission."""
     image = counting(tmp_path)
-    replace(table, store=store).play(image)
+    replace(table, store=store).call(image)
     time = {"seconds_per_label": 600, "on_overtime": "warn"}
     other = {**table.rules, "name": "other", "version": 2, "time": time}
-    assert replace(table, store=store, rules=other).play(image).record["found"]
+    assert replace(table, store=store, rules=other).call(image).record["found"]
     assert (tmp_path / "calls").read_text() == "called\n"
 
 
@@ -243,14 +243,14 @@ def test_what_only_we_can_put_right_is_not_kept(
 
     monkeypatch.setattr(ProcessRunner, "run", fails)
     with pytest.raises(EngineError, match="the engine is down"):
-        replace(table, store=store).play(counting(tmp_path))
+        replace(table, store=store).call(counting(tmp_path))
     assert list(store.keys()) == []
 
 
 def test_a_job_without_its_gpu_asks_for_nothing(tmp_path: Path, table: Any, store: Store):
     """It was planned without one because the answer was there, and the answer is gone."""
     with pytest.raises(EngineError, match="run the same command again"):
-        replace(table, store=store, with_gpu=True).play(counting(tmp_path))
+        replace(table, store=store, with_gpu=True).call(counting(tmp_path))
     assert not (tmp_path / "calls").exists()
 
 

@@ -138,14 +138,14 @@ def test_an_archive_neither_moves_nor_makes_a_name(
     write_docker_archive(archive, [base_image("tiny"), (folder, "/workspace")], tag=tag)
     with_more_tags(archive, [tag, f"more-{tag}"])
     image = runners.runner(runtime).ready(archive)
-    assert "the hostile image" in table.play(image).log
+    assert "the hostile image" in table.call(image).log
     assert ids_of(runtime, tag) == before
     assert ids_of(runtime, f"more-{tag}") == set()
     honest = tmp_path / "honest"
     honest.mkdir()
     (honest / "predict.sh").write_text("cat unique || echo the base image\n")
     image = runners.ready(honest, runtime=runtime, base_image=tag)
-    assert "the base image" in table.play(image).log
+    assert "the base image" in table.call(image).log
 
 
 def with_more_tags(archive: Path, tags: list[str]) -> None:

@@ -35,7 +35,7 @@ def test_columns_but_label_may_be_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ("liver\t\t\t", "label is 'liver'; write an id, or give the region's members"),
         ("-1\t\t\t", "label is '-1'; write an id"),
@@ -51,13 +51,13 @@ def test_columns_but_label_may_be_left_out(tmp_path):
         ("\tname\t\t", "label is ''; write an id"),
     ],
 )
-def test_each_wrong_row_is_one_line(tmp_path, row, told):
+def test_each_wrong_row_is_one_line(tmp_path, row, message):
     """Every problem names the sheet and the line, all of them at once."""
     path = sheet(tmp_path, f"label\tname\tcolour\tmembers\n3\t\t\t\n{row}\n5\t\tblue\t\n")
     with pytest.raises(ConfigError) as raised:
         labels_from_sheet(path)
     first, second = str(raised.value).splitlines()
-    assert first.startswith(f"{path}: line 3: {told}")
+    assert first.startswith(f"{path}: line 3: {message}")
     assert second.startswith(f"{path}: line 4: colour is 'blue'")
 
 
@@ -98,7 +98,7 @@ def test_another_dataset_json_says_nothing(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("{", "not readable as JSON"),
         ('{"labels": {"liver": 1.5}}', "labels: 'liver' is 1.5; an id or a list of ids"),
@@ -106,12 +106,12 @@ def test_another_dataset_json_says_nothing(tmp_path, content):
         ('{"labels": {"liver": null}}', "labels: 'liver' is None; an id"),
     ],
 )
-def test_a_dataset_json_that_is_wrong_is_told(tmp_path, content, told):
+def test_a_dataset_json_that_is_wrong_is_told(tmp_path, content, message):
     """The file and the entry are named."""
     (tmp_path / "dataset.json").write_text(content)
     with pytest.raises(ConfigError) as raised:
         labels_from_nnunet(tmp_path / "dataset.json")
-    assert str(raised.value).startswith(f"{tmp_path}/dataset.json: {told}")
+    assert str(raised.value).startswith(f"{tmp_path}/dataset.json: {message}")
 
 
 def test_the_sheet_comes_before_nnunets_file(tmp_path):

@@ -438,14 +438,14 @@ def test_a_modality_that_ends_like_ct_is_none(pair, modality):
 
 @pytest.mark.parametrize("option", [{"modality": "CT"}, {"window": "lung"}])
 @pytest.mark.parametrize(
-    ("offset", "told"), [(1024, "near air"), (400, "near air"), (-1024, "soft tissue")]
+    ("offset", "message"), [(1024, "near air"), (400, "near air"), (-1024, "soft tissue")]
 )
-def test_ct_that_is_surely_not_in_hu_is_a_warning(pair, option, offset, told):
+def test_ct_that_is_surely_not_in_hu_is_a_warning(pair, option, offset, message):
     """A constant offset leaves no air, or no soft tissue, where CT has them."""
     hu = np.full(pair.image_data.shape, 50, np.int16)
     hu[:3] = -1000
     pair.write_image((hu + offset).astype(np.int16))
-    assert any(told in warning and "HU" in warning for warning in prepared(pair, **option)[2])
+    assert any(message in warning and "HU" in warning for warning in prepared(pair, **option)[2])
     pair.write_image(hu)
     assert prepared(pair, **option)[2] == []
 

@@ -11,7 +11,7 @@ from segarena.prepare.nifti import answer_to_nifti, prepare_case
 from segarena.prepare.volume import read_volume
 
 
-def refused(path):
+def rejected(path):
     with pytest.raises(CaseError) as raised:
         read_volume(path)
     line = str(raised.value)
@@ -49,13 +49,13 @@ def test_a_truncated_gzip_is_refused(pair, part):
     """A gzip that was not copied whole is told as truncated."""
     content = pair.image.read_bytes()
     pair.image.write_bytes(content[: int(len(content) * part)])
-    assert "truncated" in refused(pair.image)
+    assert "truncated" in rejected(pair.image)
 
 
 def test_a_gzip_without_its_last_bytes_is_refused(pair):
     """All voxels may be there: without CRC and length the file is not whole."""
     pair.image.write_bytes(pair.image.read_bytes()[:-8])
-    assert "truncated" in refused(pair.image)
+    assert "truncated" in rejected(pair.image)
 
 
 def test_a_wrong_crc_is_refused(pair):
@@ -63,14 +63,14 @@ def test_a_wrong_crc_is_refused(pair):
     content = bytearray(pair.image.read_bytes())
     content[-8] ^= 1
     pair.image.write_bytes(bytes(content))
-    assert "damaged" in refused(pair.image)
+    assert "damaged" in rejected(pair.image)
 
 
 def test_damaged_deflate_data_are_refused(pair):
     """Bytes that are no deflate stream end in one line."""
     content = pair.image.read_bytes()
     pair.image.write_bytes(content[:10] + b"\xff" * 50 + content[60:])
-    assert "damaged" in refused(pair.image)
+    assert "damaged" in rejected(pair.image)
 
 
 def test_bytes_after_the_gzip_are_refused_unless_they_are_zeros(pair):
@@ -79,7 +79,7 @@ def test_bytes_after_the_gzip_are_refused_unless_they_are_zeros(pair):
     pair.image.write_bytes(content + bytes(512))
     assert read_volume(pair.image).warnings == []
     pair.image.write_bytes(content + b"abc")
-    assert "damaged" in refused(pair.image)
+    assert "damaged" in rejected(pair.image)
 
 
 FOREIGN = {
@@ -104,7 +104,7 @@ def test_what_is_no_image_is_told_by_name_with_what_to_do(tmp_path, content, for
     """A git-lfs pointer, a web page, DICOM and others are named, plain or inside a gzip."""
     path = tmp_path / ("c.nii" if form == "plain" else "c.nii.gz")
     path.write_bytes(gzip.compress(content) if form == "inside gz" else content)
-    line = refused(path)
+    line = rejected(path)
     assert line.startswith(f"{path}: not a NIfTI file but ")
     assert FOREIGN[content] in line
 
@@ -114,7 +114,9 @@ def test_what_is_no_image_is_told_by_name_with_what_to_do(tmp_path, content, for
 def test_a_shift_that_is_no_number_is_refused(pair, slope, inter):
     """A slope that is whole with a scl_inter that is none is told with both."""
     pair.write_image(scl_slope=slope, scl_inter=inter)
-    assert refused(pair.image).endswith("set scl_inter to a number, 0 where values are not shifted")
+    assert rejected(pair.image).endswith(
+        "set scl_inter to a number, 0 where values are not shifted"
+    )
 
 
 @pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
@@ -151,31 +153,31 @@ def test_an_answer_to_a_form_code_that_nifti_does_not_have_lies_in_the_same_plac
 def test_a_missing_byte_is_refused(plain):
     """An uncompressed file one byte short is told with both numbers."""
     plain.write_bytes(plain.read_bytes()[:-1])
-    assert "7x6x5 voxels of int16 need 772 bytes, the file has 771" in refused(plain)
+    assert "7x6x5 voxels of int16 need 772 bytes, the file has 771" in rejected(plain)
 
 
 def test_a_header_alone_is_refused(plain):
     """A header without voxels is told."""
     plain.write_bytes(plain.read_bytes()[:352])
-    assert "truncated" in refused(plain)
+    assert "truncated" in rejected(plain)
 
 
 def test_less_than_a_header_is_refused(plain):
     """A file that ends within its header is none."""
     plain.write_bytes(plain.read_bytes()[:200])
-    assert "not a NIfTI file, or cut off within its header" in refused(plain)
+    assert "not a NIfTI file, or cut off within its header" in rejected(plain)
 
 
 def test_an_empty_file_is_refused(plain):
     """Nothing at all is no NIfTI file."""
     plain.write_bytes(b"")
-    assert "not a NIfTI file" in refused(plain)
+    assert "not a NIfTI file" in rejected(plain)
 
 
 def test_an_empty_gzip_is_refused(pair):
     """A gzip file of no bytes is no NIfTI file."""
     pair.image.write_bytes(b"")
-    assert "not a NIfTI file" in refused(pair.image)
+    assert "not a NIfTI file" in rejected(pair.image)
 
 
 @pytest.mark.parametrize("which", ["compressed", "plain"])
@@ -188,20 +190,20 @@ def test_dimensions_that_the_file_cannot_hold_are_refused_before_they_are_alloca
     if which == "compressed":
         path = pair.image
         path.write_bytes(gzip.compress(plain.read_bytes()))
-    assert f"32767x32767x32767 voxels of int16 need {2 * 32767**3 + 352}" in refused(path)
+    assert f"32767x32767x32767 voxels of int16 need {2 * 32767**3 + 352}" in rejected(path)
 
 
 def test_an_offset_beyond_the_file_is_refused(pair):
     """A vox_offset that no file of this size has is told."""
     pair.write_image(vox_offset=1e9)
-    assert "broken NIfTI header" in refused(pair.image)
+    assert "broken NIfTI header" in rejected(pair.image)
 
 
 @pytest.mark.parametrize("offset", [np.nan, np.inf, -8.0, 100.0])
 def test_an_offset_that_is_none_is_refused(pair, offset):
     """Voxels cannot begin within the header, nor nowhere."""
     pair.write_image(vox_offset=offset)
-    assert "vox_offset" in refused(pair.image)
+    assert "vox_offset" in rejected(pair.image)
 
 
 def test_an_offset_of_zero_is_the_usual_one(plain):
@@ -214,37 +216,37 @@ def test_an_offset_of_zero_is_the_usual_one(plain):
 def test_a_plain_file_named_gz_is_refused(plain):
     """The line says how to name a file that is not compressed."""
     named = plain.rename(plain.with_suffix(".nii.gz"))
-    assert "name it .nii" in refused(named)
+    assert "name it .nii" in rejected(named)
 
 
 def test_a_gzip_named_nii_is_refused(pair):
     """The line says how to name a file that is compressed."""
     named = pair.image.rename(pair.images / "x.nii")
-    assert refused(named).endswith("gzip-compressed: name it .nii.gz")
+    assert rejected(named).endswith("gzip-compressed: name it .nii.gz")
 
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path):
     """A missing file is told like any other that cannot be read."""
-    assert "cannot be read" in refused(tmp_path / "none.nii.gz")
+    assert "cannot be read" in rejected(tmp_path / "none.nii.gz")
 
 
 @pytest.mark.parametrize("magic", [b"abcd", b"\0\0\0\0"])
 def test_another_magic_is_refused(pair, magic):
     """A file without NIfTI's magic, such as ANALYZE, is not read on trust."""
     pair.write_image(magic=magic)
-    assert "broken NIfTI header" in refused(pair.image)
+    assert "broken NIfTI header" in rejected(pair.image)
 
 
 def test_the_header_of_a_pair_is_refused(pair):
     """An .hdr under the name .nii is told as half a pair."""
     pair.write_image(magic=b"ni1")
-    assert "convert the pair to one .nii.gz" in refused(pair.image)
+    assert "convert the pair to one .nii.gz" in rejected(pair.image)
 
 
 def test_an_unknown_datatype_is_refused(pair):
     """A datatype code that means nothing is told."""
     pair.write_image(datatype=999)
-    assert "broken NIfTI header" in refused(pair.image)
+    assert "broken NIfTI header" in rejected(pair.image)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_an_unknown_datatype_is_refused(pair):
 def test_dimensions_that_are_none_are_refused(pair, dim):
     """No voxels, less than none, too many axes or no axis: the header is broken."""
     pair.write_image(dim=dim)
-    assert "broken NIfTI header (dim is" in refused(pair.image)
+    assert "broken NIfTI header (dim is" in rejected(pair.image)
 
 
 @pytest.mark.parametrize("which", [1, 3])
@@ -269,27 +271,27 @@ def test_a_spacing_that_is_none_is_refused(pair, which, value):
     pixdim = [1, 1.5, 1.5, 3, 0, 0, 0, 0]
     pixdim[which] = value
     pair.write_image(pixdim=pixdim)
-    assert "spacing is [" in refused(pair.image)
+    assert "spacing is [" in rejected(pair.image)
 
 
 @pytest.mark.parametrize("row", [[np.nan] * 4, [0.0] * 4])
 def test_an_affine_that_spans_no_volume_is_refused(pair, row):
     """A NaN or singular sform is refused, not replaced by a guess."""
     pair.write_image(srow_z=row)
-    assert "its sform spans no volume" in refused(pair.image)
+    assert "its sform spans no volume" in rejected(pair.image)
 
 
 def test_an_sform_of_zeros_is_refused(pair):
     """A sform code above 0 with an empty sform promises what is not there."""
     pair.write_image(srow_x=[0] * 4, srow_y=[0] * 4, srow_z=[0] * 4)
-    assert "its sform spans no volume" in refused(pair.image)
+    assert "its sform spans no volume" in rejected(pair.image)
 
 
 @pytest.mark.parametrize("quaternion", [np.nan, 3.0])
 def test_a_broken_qform_is_refused_where_it_is_all_there_is(pair, quaternion):
     """Without a sform the qform must be a rotation."""
     pair.write_image(sform_code=0, quatern_b=quaternion)
-    assert "qform" in refused(pair.image)
+    assert "qform" in rejected(pair.image)
 
 
 def test_a_broken_qform_beside_a_sform_is_a_warning(pair):
@@ -303,26 +305,26 @@ def test_a_broken_qform_beside_a_sform_is_a_warning(pair):
 def test_complex_voxels_are_refused(pair):
     """Complex values have no order to show."""
     pair.write_image(pair.image_data.astype(np.complex64))
-    assert "complex voxels (complex64)" in refused(pair.image)
+    assert "complex voxels (complex64)" in rejected(pair.image)
 
 
 def test_several_volumes_are_refused(pair):
     """A fourth axis of three is three volumes."""
     pair.write_image(np.zeros((7, 6, 5, 3), np.int16))
-    assert refused(pair.image).endswith("4D (7x6x5x3): give one volume per file")
+    assert rejected(pair.image).endswith("4D (7x6x5x3): give one volume per file")
 
 
 def test_vectors_are_refused(pair):
     """A fifth axis of three, as displacement fields have, is refused."""
     pair.write_image(np.zeros((7, 6, 5, 1, 3), np.float32))
-    assert "5D (7x6x5x1x3)" in refused(pair.image)
+    assert "5D (7x6x5x1x3)" in rejected(pair.image)
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 1, 1), (9, 1, 1, 1)])
 def test_a_row_of_voxels_is_refused(pair, shape):
     """One axis is a list of values, such as a surface has, not an image."""
     pair.write_image(np.zeros(shape, np.int16))
-    assert "are not an image" in refused(pair.image)
+    assert "are not an image" in rejected(pair.image)
 
 
 def test_a_2d_file_may_have_no_third_axis_in_its_affine(pair):

@@ -145,14 +145,14 @@ def test_each_label_is_played_as_if_it_were_alone(maps):
     """Working on the box of a label changes no click of a series, in images as in volumes."""
     gts, segs = maps
     labels = [label for label in (2, 5, 9) if (gts == label).any()]
-    said = [{"fg": [], "bg": []} for _ in labels]
+    earlier = [{"fg": [], "bg": []} for _ in labels]
     for _ in range(3):
         expected = [
             ritm_click(gts == label, segs == label, clicks["fg"] + clicks["bg"])
-            for label, clicks in zip(labels, said, strict=True)
+            for label, clicks in zip(labels, earlier, strict=True)
         ]
-        assert ritm(gts, segs, said) == expected
-        for clicks, click in zip(said, expected, strict=True):
+        assert ritm(gts, segs, earlier) == expected
+        for clicks, click in zip(earlier, expected, strict=True):
             if click is not None:
                 clicks[click[3]].append(list(click[:3]))
 

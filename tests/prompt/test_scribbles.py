@@ -27,7 +27,7 @@ cv2 = pytest.importorskip("cv2")
 
 SCRIBBLES = Path(__file__).parents[1] / "data" / "scribbles"
 KINDS = ("line", "centerline", "contour")
-PLAY = {"seed": 1, "case": "case", "interaction": 1}
+DRAWS = {"seed": 1, "case": "case", "interaction": 1}
 
 
 def components(mask):
@@ -253,30 +253,30 @@ def test_a_warp_that_leaves_the_mask_altogether_is_undone():
 def test_what_was_drawn_gives_the_scribble_again_after_a_journey_through_json():
     """The record is complete: the scribble follows from it and the truth alone."""
     gts = disc()[None].astype(np.uint8)
-    (said,), (record,) = scribbles(gts, None, **PLAY)
+    (marks,), (record,) = scribbles(gts, None, **DRAWS)
     for sign, mask in (("fg", gts[0] == 1), ("bg", gts[0] != 1)):
         for parameters in json.loads(json.dumps(record[sign])):
             z = parameters.pop("z")
             again = np.argwhere(apply(mask, Stroke(**parameters))).tolist()
-            assert [[z, y, x] for y, x in again] == said[sign]
+            assert [[z, y, x] for y, x in again] == marks[sign]
 
 
 def test_the_same_name_gives_the_same_scribbles_and_another_gives_others():
     """Seed, case, interaction and repetition each change what is drawn; nothing else does."""
     gts = disc()[None].astype(np.uint8)
-    first = scribbles(gts, None, **PLAY)
-    assert scribbles(gts, None, **PLAY) == first
+    first = scribbles(gts, None, **DRAWS)
+    assert scribbles(gts, None, **DRAWS) == first
     for other in ({"seed": 2}, {"case": "b"}, {"interaction": 2}, {"repetition": 1}):
-        assert scribbles(gts, None, **{**PLAY, **other}) != first
+        assert scribbles(gts, None, **{**DRAWS, **other}) != first
 
 
 def test_a_label_is_scribbled_the_same_whatever_other_labels_there_are():
     """Each label has its own generator."""
     gts = np.zeros((1, 60, 60), np.uint8)
     gts[0, 5:25, 5:25] = 2
-    alone, _ = scribbles(gts, None, **PLAY)
+    alone, _ = scribbles(gts, None, **DRAWS)
     gts[0, 40:55, 40:55] = 1
-    both, _ = scribbles(gts, None, **PLAY)
+    both, _ = scribbles(gts, None, **DRAWS)
     assert both[1] == alone[0]
 
 
@@ -304,8 +304,8 @@ def test_the_first_scribbles_lie_on_the_truth_and_on_the_background():
     """Without an answer foreground is inside each label, background outside of it."""
     gts = np.zeros((1, 60, 60), np.uint8)
     gts[0, 5:25, 5:25], gts[0, 30:55, 30:55] = 4, 9
-    said, _ = scribbles(gts, None, **PLAY)
-    for label, voxels in zip((4, 9), said, strict=True):
+    marks, _ = scribbles(gts, None, **DRAWS)
+    for label, voxels in zip((4, 9), marks, strict=True):
         fg, bg = painted(voxels["fg"], gts.shape), painted(voxels["bg"], gts.shape)
         assert fg.any() and bg.any()
         assert (gts[fg] == label).all()
@@ -318,8 +318,8 @@ def test_later_scribbles_lie_on_what_was_missed_and_on_what_was_added():
     segs = np.zeros_like(gts)
     gts[0, 10:50, 5:40] = 1
     segs[0, 10:50, 20:55] = 1
-    (said,), _ = scribbles(gts, segs, **PLAY)
-    fg, bg = painted(said["fg"], gts.shape), painted(said["bg"], gts.shape)
+    (marks,), _ = scribbles(gts, segs, **DRAWS)
+    fg, bg = painted(marks["fg"], gts.shape), painted(marks["bg"], gts.shape)
     assert fg.any() and bg.any()
     assert (fg <= ((gts == 1) & (segs == 0))).all()
     assert (bg <= ((gts == 0) & (segs == 1))).all()
@@ -328,22 +328,22 @@ def test_later_scribbles_lie_on_what_was_missed_and_on_what_was_added():
 def test_a_perfect_answer_is_not_scribbled_on():
     """Without an error the user says None."""
     gts = disc()[None].astype(np.uint8)
-    assert scribbles(gts, gts.copy(), **PLAY)[0] == [None]
-    assert clicks(gts, gts.copy(), **PLAY) == [None]
+    assert scribbles(gts, gts.copy(), **DRAWS)[0] == [None]
+    assert clicks(gts, gts.copy(), **DRAWS) == [None]
 
 
 def test_an_empty_truth_has_no_labels_to_scribble_on():
     """There is no entry where there is no label."""
     empty = np.zeros((1, 8, 8), np.uint8)
-    assert scribbles(empty, None, **PLAY) == ([], [])
-    assert clicks(empty, None, **PLAY) == []
+    assert scribbles(empty, None, **DRAWS) == ([], [])
+    assert clicks(empty, None, **DRAWS) == []
 
 
 def test_a_truth_without_background_is_scribbled_on_the_foreground_alone():
     """There is nowhere to put a background scribble."""
-    (said,), _ = scribbles(np.ones((1, 20, 20), np.uint8), None, **PLAY)
-    assert said["fg"]
-    assert said["bg"] == []
+    (marks,), _ = scribbles(np.ones((1, 20, 20), np.uint8), None, **DRAWS)
+    assert marks["fg"]
+    assert marks["bg"] == []
 
 
 def test_a_volume_is_scribbled_in_its_largest_slice_and_around_it():
@@ -351,32 +351,32 @@ def test_a_volume_is_scribbled_in_its_largest_slice_and_around_it():
     gts = np.zeros((4, 30, 30), np.uint8)
     gts[1, 10:15, 10:15] = 1
     gts[2, 5:25, 5:25] = 1
-    (said,), _ = scribbles(gts, None, **PLAY)
-    assert {z for z, _, _ in said["fg"]} == {2}
-    assert {z for z, _, _ in said["bg"]} == {2}
+    (marks,), _ = scribbles(gts, None, **DRAWS)
+    assert {z for z, _, _ in marks["fg"]} == {2}
+    assert {z for z, _, _ in marks["bg"]} == {2}
 
 
 def test_the_lowest_of_equally_large_slices_is_scribbled():
     """Ties go to the lowest index."""
     gts = np.zeros((4, 9, 9), np.uint8)
     gts[1:3, 2:7, 2:7] = 1
-    (said,), _ = scribbles(gts, None, **PLAY)
-    assert {z for z, _, _ in said["fg"]} == {1}
+    (marks,), _ = scribbles(gts, None, **DRAWS)
+    assert {z for z, _, _ in marks["fg"]} == {1}
 
 
 def test_all_slices_of_a_volume_can_be_scribbled():
     """Each slice that holds the label gets its strokes."""
     gts = np.zeros((5, 20, 20), np.uint8)
     gts[1:4, 5:15, 5:15] = 1
-    (said,), _ = scribbles(gts, None, slices="all", **PLAY)
-    assert {z for z, _, _ in said["fg"]} == {1, 2, 3}
-    assert {z for z, _, _ in said["bg"]} == {1, 2, 3}
+    (marks,), _ = scribbles(gts, None, slices="all", **DRAWS)
+    assert {z for z, _, _ in marks["fg"]} == {1, 2, 3}
+    assert {z for z, _, _ in marks["bg"]} == {1, 2, 3}
 
 
 def test_scribbles_are_sorted_plain_ints_without_repetition():
     """They go into a JSON file and into a pickle that every numpy reads."""
-    (said,), _ = scribbles(disc()[None].astype(np.uint8), None, **PLAY)
-    for voxels in said.values():
+    (marks,), _ = scribbles(disc()[None].astype(np.uint8), None, **DRAWS)
+    for voxels in marks.values():
         assert voxels == sorted(voxels)
         assert len({tuple(v) for v in voxels}) == len(voxels)
         assert {type(c) for voxel in voxels for c in voxel} == {int}
@@ -450,11 +450,11 @@ def test_clicks_have_the_form_of_scribbles():
     """Per label foreground and background, [z, y, x], plain ints, in the right regions."""
     gts = np.zeros((3, 20, 20), np.uint8)
     gts[1, 5:15, 5:15] = 7
-    (said,) = clicks(gts, None, **PLAY, count=3, min_distance_px=2)
-    assert [len(said["fg"]), len(said["bg"])] == [3, 3]
-    assert all(gts[tuple(v)] == 7 for v in said["fg"])
-    assert all(gts[tuple(v)] == 0 and v[0] == 1 for v in said["bg"])
-    assert {type(c) for voxel in said["fg"] + said["bg"] for c in voxel} == {int}
+    (marks,) = clicks(gts, None, **DRAWS, count=3, min_distance_px=2)
+    assert [len(marks["fg"]), len(marks["bg"])] == [3, 3]
+    assert all(gts[tuple(v)] == 7 for v in marks["fg"])
+    assert all(gts[tuple(v)] == 0 and v[0] == 1 for v in marks["bg"])
+    assert {type(c) for voxel in marks["fg"] + marks["bg"] for c in voxel} == {int}
 
 
 @pytest.mark.parametrize("path", sorted(SCRIBBLES.glob("*.npz")), ids=lambda p: p.stem)
@@ -464,10 +464,10 @@ def test_scribbles_drawn_by_people_are_read_per_annotator(path):
         label, soft = archive["label"], archive["scribbles"]
     people = from_file(path, (1, *label.shape))
     assert len(people) == 3
-    for annotator, said in enumerate(people):
-        assert len(said["fg"]) == np.count_nonzero(soft[annotator, 0] >= 128)
-        assert np.mean([label[y, x] == 0 for _, y, x in said["bg"]]) > 0.7
-        assert said["fg"] == sorted(said["fg"])
+    for annotator, marks in enumerate(people):
+        assert len(marks["fg"]) == np.count_nonzero(soft[annotator, 0] >= 128)
+        assert np.mean([label[y, x] == 0 for _, y, x in marks["bg"]]) > 0.7
+        assert marks["fg"] == sorted(marks["fg"])
 
 
 def test_a_higher_threshold_keeps_fewer_pixels_of_a_soft_pen(tmp_path):

@@ -1,4 +1,4 @@
-"""What the simulated user has said after several interactions, for every kind of prompt."""
+"""The prompts of the simulated user after several interactions, for every kind of prompt."""
 
 import csv
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from segarena.case import BOX_KEYS, read_truth
 from segarena.errors import CaseError
-from segarena.prompt.user import Scene, first_words, has_spoken, say
+from segarena.prompt.user import Scene, has_prompts, next_prompts, no_prompts
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 PEOPLE = Path(__file__).parents[1] / "data" / "scribbles" / "SCD_p12_axis2_midslice.npz"
@@ -45,85 +45,91 @@ def test_the_users_clicks_add_up_to_the_references(team, case):
     with (REFERENCE / "expected" / team / "clicks.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["case"] == case]
     first = 7 - len(answers)
-    said = first_words(truth.labels)
+    prompts = no_prompts(truth.labels)
     for k in range(2, 7):
         segs = answers[k - 1 - first] if k > first else None
         step_scene = scene(truth.gts, segs, k, seed=42)
-        said = say(said, clicks("largest_error"), step_scene)
+        prompts = next_prompts(prompts, clicks("largest_error"), step_scene)
     expected = [{"fg": [], "bg": []} for _ in truth.labels]
     order = [[None] * 5 for _ in truth.labels]
     for row in rows:
         i = truth.labels.index(int(row["label"]))
         expected[i][row["kind"]].append([int(row[axis]) for axis in "zyx"])
         order[i][int(row["interaction"]) - 2] = row["kind"]
-    assert said["clicks"] == expected
-    assert said["clicks_order"] == order
-    assert set(said) == {"labels", "boxes", "clicks", "clicks_order", "asked", "reason"}
+    assert prompts["clicks"] == expected
+    assert prompts["clicks_order"] == order
+    assert set(prompts) == {"labels", "boxes", "clicks", "clicks_order", "asked", "reason"}
 
 
 def test_the_boxes_of_the_case_are_said_as_they_are(gts):
     """Without jitter every user says the same boxes."""
-    said = say(first_words([1, 2]), {"prompt": "box", "times": 1}, scene(gts, boxes=[BOX, BOX]))
-    assert said["asked"]
-    assert said["boxes"] == [BOX, BOX]
+    prompts = next_prompts(
+        no_prompts([1, 2]), {"prompt": "box", "times": 1}, scene(gts, boxes=[BOX, BOX])
+    )
+    assert prompts["asked"]
+    assert prompts["boxes"] == [BOX, BOX]
 
 
 def test_a_case_without_a_box_is_not_asked_for_one(gts):
-    """Nothing is said and the reason is told, so that no container starts."""
-    said = say(first_words([1, 2]), {"prompt": "box", "times": 1}, scene(gts))
-    assert not said["asked"]
-    assert "without a box" in said["reason"]
-    assert not has_spoken(said)
+    """There is no prompt but a reason, so that no container starts."""
+    prompts = next_prompts(no_prompts([1, 2]), {"prompt": "box", "times": 1}, scene(gts))
+    assert not prompts["asked"]
+    assert "without a box" in prompts["reason"]
+    assert not has_prompts(prompts)
 
 
 def test_a_jittered_box_contains_the_box_and_differs_between_repetitions(gts):
     """Sides move outwards only, for each label and repetition by a draw of its own."""
     step = {"prompt": "box", "times": 1, "jitter_px": 3}
-    words = first_words([1, 2])
+    earlier = no_prompts([1, 2])
     one, other = (
-        say(words, step, scene(gts, boxes=[BOX, BOX], repetition=r))["boxes"] for r in (0, 1)
+        next_prompts(earlier, step, scene(gts, boxes=[BOX, BOX], repetition=r))["boxes"]
+        for r in (0, 1)
     )
     assert one != other
     for box in one:
         assert box["z_mid_x_min"] <= BOX["z_mid_x_min"] <= BOX["z_mid_x_min"] + 3
         assert BOX["z_mid_x_max"] <= box["z_mid_x_max"] <= BOX["z_mid_x_max"] + 3
-    assert one == say(words, step, scene(gts, boxes=[BOX, BOX]))["boxes"]
+    assert one == next_prompts(earlier, step, scene(gts, boxes=[BOX, BOX]))["boxes"]
 
 
 def test_ritm_clicks_are_never_on_the_same_voxel_twice(gts):
     """An answer that never changes is clicked at another voxel each time."""
-    said = first_words([1, 2])
+    prompts = no_prompts([1, 2])
     for k in range(1, 6):
-        said = say(said, clicks("ritm"), scene(gts, np.zeros_like(gts) if k > 1 else None, k))
-    for label in said["clicks"]:
+        prompts = next_prompts(
+            prompts, clicks("ritm"), scene(gts, np.zeros_like(gts) if k > 1 else None, k)
+        )
+    for label in prompts["clicks"]:
         assert len({tuple(voxel) for voxel in label["fg"]}) == 5
         assert label["bg"] == []
-    assert said["clicks_order"] == [["fg"] * 5] * 2
+    assert prompts["clicks_order"] == [["fg"] * 5] * 2
 
 
 @pytest.mark.parametrize("rule", ["largest_error", "ritm"])
 def test_a_jittered_click_stays_near_and_within_its_error(gts, rule):
     """At most `jitter_px` voxels from where the rule puts it, on a voxel of the label."""
-    words = first_words([1, 2])
-    plain = say(words, clicks(rule), scene(gts))["clicks"]
+    earlier = no_prompts([1, 2])
+    plain = next_prompts(earlier, clicks(rule), scene(gts))["clicks"]
     moved = [
-        say(words, clicks(rule, jitter_px=2), scene(gts, repetition=r))["clicks"] for r in range(8)
+        next_prompts(earlier, clicks(rule, jitter_px=2), scene(gts, repetition=r))["clicks"]
+        for r in range(8)
     ]
-    for said in moved:
-        for label, (near, far) in enumerate(zip(plain, said, strict=True), start=1):
+    for prompts in moved:
+        for label, (near, far) in enumerate(zip(plain, prompts, strict=True), start=1):
             assert np.linalg.norm(np.subtract(near["fg"][0], far["fg"][0])) <= 2
             assert gts[tuple(far["fg"][0])] == label
-    assert any(said != plain for said in moved)
+    assert any(prompts != plain for prompts in moved)
 
 
 @pytest.mark.parametrize("rule", ["random", "center", "border"])
 def test_several_clicks_at_once_stand_in_the_order_in_which_they_were_made(gts, rule):
     """Foreground on the label and background beside it, `count` each, apart from each other."""
-    said = say(
-        first_words([1, 2]), clicks(rule, count=2, min_distance_px=2, slices="largest"), scene(gts)
+    prompts = next_prompts(
+        no_prompts([1, 2]), clicks(rule, count=2, min_distance_px=2, slices="largest"), scene(gts)
     )
     for label, (voxels, order) in enumerate(
-        zip(said["clicks"], said["clicks_order"], strict=True), start=1
+        zip(prompts["clicks"], prompts["clicks_order"], strict=True), start=1
     ):
         assert all(gts[tuple(voxel)] == label for voxel in voxels["fg"])
         assert all(gts[tuple(voxel)] != label for voxel in voxels["bg"])
@@ -134,32 +140,32 @@ def test_several_clicks_at_once_stand_in_the_order_in_which_they_were_made(gts, 
 def test_a_label_without_an_error_gets_no_click_while_others_do(gts):
     """Its round is None, in its place."""
     segs = np.where(gts == 1, 1, 0).astype(np.uint8)
-    words = say(first_words([1, 2]), clicks("ritm"), scene(gts))
-    said = say(words, clicks("ritm"), scene(gts, segs, 2))
-    assert said["clicks_order"] == [["fg", None], ["fg", "fg"]]
+    earlier = next_prompts(no_prompts([1, 2]), clicks("ritm"), scene(gts))
+    prompts = next_prompts(earlier, clicks("ritm"), scene(gts, segs, 2))
+    assert prompts["clicks_order"] == [["fg", None], ["fg", "fg"]]
 
 
 @pytest.mark.parametrize("step", [clicks("ritm"), clicks("random"), "scribble"])
 def test_a_perfect_answer_ends_the_talk(gts, step):
-    """Where nothing is wrong nothing is asked, and what was said before stays."""
+    """Where nothing is wrong nothing is asked, and the earlier prompts stay."""
     if step == "scribble":
         step = {"prompt": "scribble", "times": 1, "mix": {"line": 1}}
-    before = say(first_words([1, 2]), step, scene(gts))
-    said = say(before, step, scene(gts, gts.copy(), 2))
-    assert not said["asked"]
-    assert said["clicks"] == before["clicks"]
-    assert said.get("scribbles") == before.get("scribbles")
+    before = next_prompts(no_prompts([1, 2]), step, scene(gts))
+    prompts = next_prompts(before, step, scene(gts, gts.copy(), 2))
+    assert not prompts["asked"]
+    assert prompts["clicks"] == before["clicks"]
+    assert prompts.get("scribbles") == before.get("scribbles")
 
 
 def test_scribbles_add_up_and_are_on_the_truth_and_then_on_the_errors(gts):
     """First foreground and background; then only what is missing and what is too much."""
     step = {"prompt": "scribble", "times": 1, "mix": {"line": 1, "contour": 1}}
-    first = say(first_words([1, 2]), step, scene(gts))
+    first = next_prompts(no_prompts([1, 2]), step, scene(gts))
     assert all(label["fg"] and label["bg"] for label in first["scribbles"])
     assert first["drawn"][0]["fg"][0]["kind"] in {"line", "contour"}
     segs = gts.copy()
     segs[:, 3:8, 4:12] = 0
-    second = say(first, step, scene(gts, segs, 2))
+    second = next_prompts(first, step, scene(gts, segs, 2))
     one, other = second["scribbles"]
     new = one["fg"][len(first["scribbles"][0]["fg"]) :]
     assert new
@@ -170,22 +176,24 @@ def test_scribbles_add_up_and_are_on_the_truth_and_then_on_the_errors(gts):
 
 def test_a_scribble_after_an_unasked_box_is_drawn_on_truth_and_background(gts):
     """As long as nothing was answered there are no errors, but a structure and what is not it."""
-    words = say(first_words([1, 2]), {"prompt": "box", "times": 1}, scene(gts))
-    said = say(words, {"prompt": "scribble", "times": 1, "mix": {"line": 1}}, scene(gts, None, 2))
-    assert all(label["bg"] for label in said["scribbles"])
+    earlier = next_prompts(no_prompts([1, 2]), {"prompt": "box", "times": 1}, scene(gts))
+    prompts = next_prompts(
+        earlier, {"prompt": "scribble", "times": 1, "mix": {"line": 1}}, scene(gts, None, 2)
+    )
+    assert all(label["bg"] for label in prompts["scribbles"])
 
 
 def test_the_user_is_satisfied_when_every_label_reaches_the_iou(gts):
     """He stops only when the worst label is good enough; without an answer he never is."""
     segs = gts.copy()
     segs[1, 13, 15:28] = 0
-    words = say(first_words([1, 2]), clicks("ritm"), scene(gts), {"iou": 0.9})
-    assert words["asked"]
-    good = say(words, clicks("ritm"), scene(gts, segs, 2), {"iou": 0.9})
+    earlier = next_prompts(no_prompts([1, 2]), clicks("ritm"), scene(gts), {"iou": 0.9})
+    assert earlier["asked"]
+    good = next_prompts(earlier, clicks("ritm"), scene(gts, segs, 2), {"iou": 0.9})
     assert not good["asked"]
     assert good["reason"] == "satisfied: every label has an IoU of at least 0.9"
     segs[2, 13:18] = 0
-    assert say(words, clicks("ritm"), scene(gts, segs, 2), {"iou": 0.9})["asked"]
+    assert next_prompts(earlier, clicks("ritm"), scene(gts, segs, 2), {"iou": 0.9})["asked"]
 
 
 def test_people_draw_one_repetition_each():
@@ -197,13 +205,13 @@ def test_people_draw_one_repetition_each():
     step = {"prompt": "drawn", "times": 1, "threshold": 0.5}
     full = 255 if soft.dtype == np.uint8 else 1
     for r in range(len(soft)):
-        said = say(first_words([1]), step, scene(gts, drawn=PEOPLE, repetition=r))
-        pixels = {(y, x) for _, y, x in said["scribbles"][0]["fg"]}
+        prompts = next_prompts(no_prompts([1]), step, scene(gts, drawn=PEOPLE, repetition=r))
+        pixels = {(y, x) for _, y, x in prompts["scribbles"][0]["fg"]}
         assert pixels == set(map(tuple, np.argwhere(soft[r, 0] / full > 0.5).tolist()))
     with pytest.raises(CaseError, match="drawn by"):
-        say(first_words([1]), step, scene(gts, drawn=PEOPLE, repetition=len(soft)))
+        next_prompts(no_prompts([1]), step, scene(gts, drawn=PEOPLE, repetition=len(soft)))
     with pytest.raises(CaseError, match="scribbles"):
-        say(first_words([1]), step, scene(gts))
+        next_prompts(no_prompts([1]), step, scene(gts))
 
 
 def test_a_box_loads_nothing_of_scribbles_and_clicks():

@@ -20,7 +20,7 @@ def calls(statuses):
     return pd.DataFrame(rows, columns=columns)
 
 
-def played(seconds, *, limit=30.0):
+def per_repetition(seconds, *, limit=30.0):
     """The tables of {submission: the seconds of its interactions on case c}."""
     return pd.DataFrame(
         [
@@ -41,7 +41,7 @@ def played(seconds, *, limit=30.0):
 CRASHED = calls(
     {"honest": ["ok", "ok"], "crashy": ["crashed", "crashed"], "half": ["ok", "crashed"]}
 )
-SECONDS = played({"honest": [8.0, 10.0], "crashy": [0.5, 0.5], "half": [4.0, 0.5]})
+SECONDS = per_repetition({"honest": [8.0, 10.0], "crashy": [0.5, 0.5], "half": [4.0, 0.5]})
 
 
 def test_a_crash_in_the_first_second_is_not_fast():
@@ -63,7 +63,7 @@ def test_where_the_limit_is_for_the_case_the_case_counts():
 @pytest.mark.parametrize(("time", "expected"), [(PER_CALL, [90, 90, 54]), (PER_CASE, [90, 90, 90])])
 def test_nobody_who_failed_is_faster_than_the_slowest(time, expected):
     """Where a limit is only noted, a failed call counts as the longest that anyone took for it."""
-    slow = played({"honest": [40.0, 50.0], "crashy": [0.5, 0.5], "half": [4.0, 0.5]})
+    slow = per_repetition({"honest": [40.0, 50.0], "crashy": [0.5, 0.5], "half": [4.0, 0.5]})
     slow = slow.assign(runtime_upperbound=10.0)
     found, _ = count_failed(slow, CRASHED, ["TotalRunningTime"], time=time)
     assert found["TotalRunningTime"].to_list() == expected

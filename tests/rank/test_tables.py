@@ -75,7 +75,7 @@ def test_a_file_in_another_encoding_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("task,algorithm,value\nt,a,1\n", "no column 'case'"),
         (HEADER, "no rows below the header"),
@@ -109,10 +109,10 @@ def test_a_file_in_another_encoding_is_told(tmp_path):
         ("task|algorithm|case|value\nt|a|c|1\n", "no column 'task'"),
     ],
 )
-def test_a_bad_table_is_told_in_one_line(tmp_path, text, told):
+def test_a_bad_table_is_told_in_one_line(tmp_path, text, message):
     """Each fault is one line with the file, the column and the row."""
     path = write(tmp_path, text)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         read_table(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)

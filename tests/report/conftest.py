@@ -81,10 +81,10 @@ def _row(case: str, i: int, quality: float) -> dict[str, float | str]:
 
 
 def _write_session(results: Path, team: str, case: str, gts: np.ndarray) -> None:
-    said = {"labels": [1], "boxes": None, "clicks": [{"fg": [[3, 9, 8]], "bg": []}]}
+    prompts = {"labels": [1], "boxes": None, "clicks": [{"fg": [[3, 9, 8]], "bg": []}]}
     for k in range(1, 7):
         failed = (team, case, k) == ("beta", "c", 2)
-        write_json(results / "prompt" / "cvpr25" / team / case / f"{k}.json", said)
+        write_json(results / "prompt" / "cvpr25" / team / case / f"{k}.json", prompts)
         folder = results / "predict" / "cvpr25" / team / case
         write_answer(folder / f"{k}.npz", np.roll(gts, 6 - k, axis=2))
         record = {"status": "failed" if failed else "ok", "case": case, "interaction": k}
@@ -116,7 +116,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             submission=team,
             cases=list(MODALITIES),
             interactions=6,
-            kept="all",
+            keep_answers="all",
             colours={},
         )
     report_step.main(

@@ -35,7 +35,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(browser: Browser, page_file: Path) -> Iterator[Watched]:
+def report_page(browser: Browser, page_file: Path) -> Iterator[Watched]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     watched = Watched(page)
     page.on("console", lambda message: watched.problems.append(f"{message.type}: {message.text}"))
@@ -55,139 +55,152 @@ def scroll_through(page: Page) -> None:
     page.wait_for_function("!document.querySelector('.chart > img')")
 
 
-def test_leaderboard_comes_first(opened: Watched) -> None:
+def test_leaderboard_comes_first(report_page: Watched) -> None:
     """The first screen shows the leaderboard, best first, and how certain the first place is."""
-    assert opened.names() == ["alpha", HOSTILE, GAMMA]
-    box = opened.page.locator("#board").bounding_box()
+    assert report_page.names() == ["alpha", HOSTILE, GAMMA]
+    box = report_page.page.locator("#board").bounding_box()
     assert box and box["y"] + box["height"] < 900
-    assert opened.page.locator("#certain").inner_text().startswith("alpha is first in 100 % of 50")
+    assert (
+        report_page.page.locator("#certain")
+        .inner_text()
+        .startswith("alpha is first in 100 % of 50")
+    )
 
 
-def test_sorting_by_mouse_and_keyboard(opened: Watched) -> None:
+def test_sorting_by_mouse_and_keyboard(report_page: Watched) -> None:
     """A column's head sorts by it and turns the order on the second use, by keyboard too."""
-    time = opened.page.locator("#board th button", has_text="Time")
+    time = report_page.page.locator("#board th button", has_text="Time")
     time.click()
-    assert opened.names() == [GAMMA, HOSTILE, "alpha"]
-    assert opened.page.locator("th[aria-sort=ascending] button").inner_text().startswith("Total")
+    assert report_page.names() == [GAMMA, HOSTILE, "alpha"]
+    assert (
+        report_page.page.locator("th[aria-sort=ascending] button").inner_text().startswith("Total")
+    )
     time.press("Enter")
-    assert opened.names() == ["alpha", HOSTILE, GAMMA]
-    assert opened.page.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    assert report_page.names() == ["alpha", HOSTILE, GAMMA]
+    assert report_page.page.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
 
 
-def test_filtering_by_name(opened: Watched) -> None:
+def test_filtering_by_name(report_page: Watched) -> None:
     """Only submissions whose name holds the text stay."""
-    opened.page.fill("#search", "GAMMA")
-    assert opened.names() == [GAMMA]
+    report_page.page.fill("#search", "GAMMA")
+    assert report_page.names() == [GAMMA]
 
 
-def test_metric_changes_ranks(opened: Watched) -> None:
+def test_metric_changes_ranks(report_page: Watched) -> None:
     """By the running time, of which less is better, the last becomes the first."""
-    opened.page.select_option("#metric", "TotalRunningTime")
-    assert opened.names() == [GAMMA, HOSTILE, "alpha"]
-    assert opened.page.locator("#certain").inner_text().startswith(GAMMA)
+    report_page.page.select_option("#metric", "TotalRunningTime")
+    assert report_page.names() == [GAMMA, HOSTILE, "alpha"]
+    assert report_page.page.locator("#certain").inner_text().startswith(GAMMA)
 
 
-def test_scheme_changes_the_score(opened: Watched) -> None:
+def test_scheme_changes_the_score(report_page: Watched) -> None:
     """Mean, then rank: alpha's score by DSC_Final is its mean, 0.9 + 0.06 - 0.04."""
-    opened.page.select_option("#metric", "DSC_Final")
-    opened.page.select_option("#scheme", "mean_then_rank")
-    assert opened.page.locator("#score-head").inner_text() == "Mean DSC_Final"
-    assert opened.page.locator("#board tbody tr").first.locator("td").nth(3).inner_text() == "0.920"
+    report_page.page.select_option("#metric", "DSC_Final")
+    report_page.page.select_option("#scheme", "mean_then_rank")
+    assert report_page.page.locator("#score-head").inner_text() == "Mean DSC_Final"
+    assert (
+        report_page.page.locator("#board tbody tr").first.locator("td").nth(3).inner_text()
+        == "0.920"
+    )
 
 
-def test_subgroup_changes_the_means(opened: Watched) -> None:
+def test_subgroup_changes_the_means(report_page: Watched) -> None:
     """On the two CT cases alpha's final DSC is the mean of 0.96 and 0.94."""
-    opened.page.select_option("#subgroup", "modality: CT")
-    first = opened.page.locator("#board tbody tr").first.locator("td").all_inner_texts()
+    report_page.page.select_option("#subgroup", "modality: CT")
+    first = report_page.page.locator("#board tbody tr").first.locator("td").all_inner_texts()
     assert "0.950" in first
-    assert "of the 2 cases" in opened.page.locator("#certain").inner_text()
+    assert "of the 2 cases" in report_page.page.locator("#certain").inner_text()
 
 
-def test_worst_case_is_one_click_away(opened: Watched) -> None:
+def test_worst_case_is_one_click_away(report_page: Watched) -> None:
     """A submission's worst case opens from its row: the last case, whose values are lowest."""
-    opened.page.locator("#board tbody tr").first.get_by_text("worst").click()
-    opened.wait_shown("alpha/e/6")
-    assert opened.page.locator("#viewer-title").inner_text() == "alpha on e"
-    assert opened.page.locator('[data-extreme="2"]').get_attribute("aria-pressed") == "true"
-    sizes = opened.page.locator("#planes img").evaluate_all(
+    report_page.page.locator("#board tbody tr").first.get_by_text("worst").click()
+    report_page.wait_shown("alpha/e/6")
+    assert report_page.page.locator("#viewer-title").inner_text() == "alpha on e"
+    assert report_page.page.locator('[data-extreme="2"]').get_attribute("aria-pressed") == "true"
+    sizes = report_page.page.locator("#planes img").evaluate_all(
         "images => Promise.all(images.map(i => i.decode().then(() => i.naturalWidth)))"
     )
     assert len(sizes) == 9
     assert min(sizes) > 0
 
 
-def test_slider_shows_each_interaction(opened: Watched) -> None:
+def test_slider_shows_each_interaction(report_page: Watched) -> None:
     """The slider moves the answer's layer by one row an interaction and tells its numbers."""
-    opened.page.goto(f"{opened.page.url}#case/alpha/a/6")
-    opened.wait_shown("alpha/a/6")
+    report_page.page.goto(f"{report_page.page.url}#case/alpha/a/6")
+    report_page.wait_shown("alpha/a/6")
     moved = []
     for k in (2, 3):
-        opened.page.locator("#k").fill(str(k))
-        opened.wait_shown(f"alpha/a/{k}")
-        assert opened.page.locator("#numbers").inner_text().startswith(f"DSC {0.9 + 0.01 * k:.3f}")
-        assert opened.page.locator("#series tr.current th").inner_text() == str(k)
-        layer = opened.page.locator("img.answer").first
+        report_page.page.locator("#k").fill(str(k))
+        report_page.wait_shown(f"alpha/a/{k}")
+        assert (
+            report_page.page.locator("#numbers")
+            .inner_text()
+            .startswith(f"DSC {0.9 + 0.01 * k:.3f}")
+        )
+        assert report_page.page.locator("#series tr.current th").inner_text() == str(k)
+        layer = report_page.page.locator("img.answer").first
         height = layer.evaluate("image => image.getBoundingClientRect().height")
         top = layer.evaluate("image => image.offsetTop")
         moved.append(top / height)
     assert moved[0] - moved[1] == pytest.approx(1 / 6, abs=0.01)
 
 
-def test_failure_tells_its_reason(opened: Watched) -> None:
+def test_failure_tells_its_reason(report_page: Watched) -> None:
     """The failed answer stands in the table, its message as text, and leads to its picture."""
-    row = opened.page.locator("#failures tbody tr")
+    row = report_page.page.locator("#failures tbody tr")
     assert row.count() == 1
     assert "</script><script>alert(2)</script>" in row.inner_text()
     row.get_by_role("link").click()
-    opened.wait_shown("beta/c/2")
-    assert "alert(2)" in opened.page.locator("#numbers").inner_text()
+    report_page.wait_shown("beta/c/2")
+    assert "alert(2)" in report_page.page.locator("#numbers").inner_text()
 
 
-def test_an_interaction_that_was_not_asked_says_so(opened: Watched) -> None:
+def test_an_interaction_that_was_not_asked_says_so(report_page: Watched) -> None:
     """Where no time was taken there was no call: no seconds in the line and in the table."""
-    opened.page.goto(f"{opened.page.url}#case/alpha/d/6")
-    opened.wait_shown("alpha/d/6")
-    assert opened.page.locator("#numbers").inner_text().endswith(" · not asked")
-    seconds = opened.page.locator("#series tbody td:last-child").all_inner_texts()
+    report_page.page.goto(f"{report_page.page.url}#case/alpha/d/6")
+    report_page.wait_shown("alpha/d/6")
+    assert report_page.page.locator("#numbers").inner_text().endswith(" · not asked")
+    seconds = report_page.page.locator("#series tbody td:last-child").all_inner_texts()
     assert seconds == ["9.0"] * 5 + ["not asked"]
 
 
-def test_who_is_left_out_stands_below_the_leaderboard(opened: Watched) -> None:
+def test_who_is_left_out_stands_below_the_leaderboard(report_page: Watched) -> None:
     """With the reason as text; the leaderboard's own filters leave it alone."""
-    opened.page.fill("#search", "GAMMA")
-    row = opened.page.locator("#left-out tbody tr")
+    report_page.page.fill("#search", "GAMMA")
+    row = report_page.page.locator("#left-out tbody tr")
     assert row.all_inner_texts() == ["delta\tit does not accept clicks <segarena.yaml>"]
     assert row.is_visible()
 
 
-def test_hostile_name_is_text(opened: Watched) -> None:
+def test_hostile_name_is_text(report_page: Watched) -> None:
     """A name that is markup stays text everywhere: no element, no script, no dialog."""
-    opened.page.goto(f"{opened.page.url}#case/beta/c/2")
-    opened.wait_shown("beta/c/2")
-    opened.page.select_option("#metric", "NSD_AUC")
-    scroll_through(opened.page)
-    assert opened.page.locator("img[src=x]").count() == 0
-    assert opened.page.locator("#viewer-title").inner_text() == f"{HOSTILE} on c"
-    assert opened.page.locator(".chart svg").count() > 0
-    assert [problem for problem in opened.problems if not problem.startswith("warning")] == []
+    report_page.page.goto(f"{report_page.page.url}#case/beta/c/2")
+    report_page.wait_shown("beta/c/2")
+    report_page.page.select_option("#metric", "NSD_AUC")
+    scroll_through(report_page.page)
+    assert report_page.page.locator("img[src=x]").count() == 0
+    assert report_page.page.locator("#viewer-title").inner_text() == f"{HOSTILE} on c"
+    assert report_page.page.locator(".chart svg").count() > 0
+    assert [problem for problem in report_page.problems if not problem.startswith("warning")] == []
 
 
-def test_nothing_leaves_the_folder(opened: Watched, page_file: Path) -> None:
+def test_nothing_leaves_the_folder(report_page: Watched, page_file: Path) -> None:
     """With every chart drawn and a case shown, only files of the folder have been asked for."""
-    opened.page.goto(f"{opened.page.url}#case/gamma/b/1")
-    opened.wait_shown("gamma/b/1")
-    scroll_through(opened.page)
+    report_page.page.goto(f"{report_page.page.url}#case/gamma/b/1")
+    report_page.wait_shown("gamma/b/1")
+    scroll_through(report_page.page)
     folder = page_file.parent.as_uri()
     allowed = (folder, "data:", "blob:")
-    assert [url for url in opened.requests if not url.startswith(allowed)] == []
-    assert len([url for url in opened.requests if "/data/figure." in url]) == 11
-    assert [problem for problem in opened.problems if not problem.startswith("warning")] == []
+    assert [url for url in report_page.requests if not url.startswith(allowed)] == []
+    assert len([url for url in report_page.requests if "/data/figure." in url]) == 11
+    assert [problem for problem in report_page.problems if not problem.startswith("warning")] == []
 
 
-def test_pictures_wait_until_they_are_looked_at(opened: Watched) -> None:
+def test_pictures_wait_until_they_are_looked_at(report_page: Watched) -> None:
     """The first screen asks for the page alone and what is near it, not for any case's picture."""
-    opened.page.wait_for_load_state()
-    assert [url for url in opened.requests if "/cases/" in url or "/answers/" in url] == []
+    report_page.page.wait_for_load_state()
+    assert [url for url in report_page.requests if "/cases/" in url or "/answers/" in url] == []
 
 
 def test_narrow_screen(browser: Browser, page_file: Path) -> None:
@@ -200,9 +213,9 @@ def test_narrow_screen(browser: Browser, page_file: Path) -> None:
     page.close()
 
 
-def test_everything_has_a_name(opened: Watched) -> None:
+def test_everything_has_a_name(report_page: Watched) -> None:
     """The page has a language, one main heading, and every control and picture has a name."""
-    page = opened.page
+    page = report_page.page
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.locator("h1").count() == 1
     nameless = page.evaluate(

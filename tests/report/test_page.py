@@ -157,13 +157,13 @@ def test_repetitions_are_averaged_and_their_spread_is_shown(
     where = run_folder / "results"
     metrics = load("cvpr25")["ranking"]["metrics"]
     tables = []
-    for play, change in (("cvpr25", 0.0), ("cvpr25.2", 0.2)):
-        (tmp_path / play).mkdir()
+    for repetition, change in (("cvpr25", 0.0), ("cvpr25.2", 0.2)):
+        (tmp_path / repetition).mkdir()
         for path in sorted((where / "score" / "cvpr25").glob("*_metrics.csv")):
             table = pd.read_csv(path)
             table["DSC_Final"] += change
-            table.to_csv(tmp_path / play / path.name, index=False)
-            tables.append(tmp_path / play / path.name)
+            table.to_csv(tmp_path / repetition / path.name, index=False)
+            tables.append(tmp_path / repetition / path.name)
     shutil.copytree(where / "rank" / "cvpr25", tmp_path / "rank")
     spread = pd.DataFrame(
         [(team, metric, 0.5, 0.125) for team in ("gamma", "beta", "alpha") for metric in metrics],

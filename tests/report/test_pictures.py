@@ -32,7 +32,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(picture)
 
 
-def said(**more: object) -> dict[str, object]:
+def prompts(**more: object) -> dict[str, object]:
     return {"labels": [3], "boxes": None, "clicks": [{"fg": [], "bg": []}], **more}
 
 
@@ -103,7 +103,7 @@ def test_truth_is_outlined_outside(tmp_path: Path) -> None:
 def test_answers_are_outlined_inside_a_row_each(tmp_path: Path) -> None:
     """An empty answer has an empty row; the right one has its outline on its outermost pixels."""
     view = view_of(CUBE, (1, 1, 1))
-    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE), CUBE], [said(), said()])
+    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE), CUBE], [prompts(), prompts()])
     layer = pixels(tmp_path / "a.png")
     assert layer.shape == (2 * view.height, view.width)
     first, second = layer[: view.height], layer[view.height :]
@@ -116,8 +116,8 @@ def test_answers_are_outlined_inside_a_row_each(tmp_path: Path) -> None:
 def test_an_answer_that_is_gone_says_so(tmp_path: Path) -> None:
     """It is not to be taken for an empty one; the rows of the others are as ever."""
     view = view_of(CUBE, (1, 1, 1))
-    write_answers(tmp_path / "a.png", view, [None, CUBE], [said(), said()])
-    write_answers(tmp_path / "b.png", view, [np.zeros_like(CUBE), CUBE], [said(), said()])
+    write_answers(tmp_path / "a.png", view, [None, CUBE], [prompts(), prompts()])
+    write_answers(tmp_path / "b.png", view, [np.zeros_like(CUBE), CUBE], [prompts(), prompts()])
     gone, empty = pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png")
     assert set(np.unique(gone[: view.height])) == {CLEAR, 7}
     assert (gone[view.height :] == empty[view.height :]).all()
@@ -126,7 +126,7 @@ def test_an_answer_that_is_gone_says_so(tmp_path: Path) -> None:
 def test_label_that_the_truth_lacks_is_grey(tmp_path: Path) -> None:
     """An answer's label that the truth does not have is drawn in the colour of no label."""
     view = view_of(CUBE, (1, 1, 1))
-    write_answers(tmp_path / "a.png", view, [np.where(CUBE, 9, 0)], [said()])
+    write_answers(tmp_path / "a.png", view, [np.where(CUBE, 9, 0)], [prompts()])
     assert set(np.unique(pixels(tmp_path / "a.png"))) == {CLEAR, 7}
 
 
@@ -134,7 +134,7 @@ def test_click_is_drawn_at_its_voxel(tmp_path: Path) -> None:
     """A click's marker lies around the centre of its voxel in each plane, in its label's colour."""
     view = view_of(CUBE, (1, 1, 1))
     clicks = [{"fg": [[10, 4, 15]], "bg": []}]
-    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE)], [said(clicks=clicks)])
+    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE)], [prompts(clicks=clicks)])
     layer = pixels(tmp_path / "a.png")[:, :LONGEST_SIDE]
     rows, columns = np.nonzero(layer == 1)
     scale = LONGEST_SIDE / 20
@@ -148,14 +148,14 @@ def test_click_beyond_the_view_is_left_out(tmp_path: Path) -> None:
     gts[18:22, 18:22, 18:22] = 3
     clicks = [{"fg": [[0, 0, 39]], "bg": [[39, 39, 0]]}]
     view = view_of(gts, (1, 1, 1))
-    write_answers(tmp_path / "a.png", view, [np.zeros_like(gts)], [said(clicks=clicks)])
+    write_answers(tmp_path / "a.png", view, [np.zeros_like(gts)], [prompts(clicks=clicks)])
     assert not pixels(tmp_path / "a.png").any()
 
 
 def test_scribble_without_a_stroke_on_one_label(tmp_path: Path) -> None:
     """Scribbles are drawn on their slice; a label that nothing was drawn for (None) is no error."""
     view = view_of(CUBE, (1, 1, 1))
-    words = said(labels=[3, 5], clicks=[], scribbles=[{"fg": [[10, 9, 9]], "bg": []}, None])
+    words = prompts(labels=[3, 5], clicks=[], scribbles=[{"fg": [[10, 9, 9]], "bg": []}, None])
     write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE)], [words])
     assert pixels(tmp_path / "a.png").any()
 
@@ -167,7 +167,7 @@ def test_foreground_strokes_are_full_and_background_strokes_hollow(tmp_path: Pat
     middles = {}
     for kind, other in (("fg", "bg"), ("bg", "fg")):
         strokes = [{kind: [[10, 9, x] for x in range(5, 15)], other: []}]
-        write_answers(tmp_path / "a.png", view, [empty], [said(scribbles=strokes)])
+        write_answers(tmp_path / "a.png", view, [empty], [prompts(scribbles=strokes)])
         layer = pixels(tmp_path / "a.png")[:, :LONGEST_SIDE]
         scale = LONGEST_SIDE // 20
         y, x = (9 * scale + scale // 2, 9 * scale + scale // 2)
@@ -180,7 +180,7 @@ def test_strokes_on_another_slice_are_dots_of_the_labels_colour(tmp_path: Path) 
     gts = np.ones((3, LONGEST_SIDE, LONGEST_SIDE), np.uint8)
     view = view_of(gts, (1, 1, 1))
     line = [{"fg": [[0, 100, x] for x in range(100, 140)], "bg": []}]
-    words = said(labels=[1], scribbles=line)
+    words = prompts(labels=[1], scribbles=line)
     write_answers(tmp_path / "a.png", view, [np.zeros_like(gts)], [words])
     layer = pixels(tmp_path / "a.png")[:LONGEST_SIDE, :LONGEST_SIDE]
     assert set(np.unique(layer)) == {CLEAR, 1}
@@ -192,7 +192,7 @@ def test_a_label_with_a_colour_of_its_own_is_drawn_in_it(tmp_path: Path) -> None
     gts = np.zeros((1, 40, 40), np.uint8)
     gts[0, 2:30, 2:20], gts[0, 2:10, 25:35] = 1, 2
     view = view_of(gts, (1, 1, 1), {2: (1, 2, 3), 9: (9, 9, 9)})
-    write_answers(tmp_path / "a.png", view, [gts], [said(labels=[1, 2], clicks=[])])
+    write_answers(tmp_path / "a.png", view, [gts], [prompts(labels=[1, 2], clicks=[])])
     with Picture.open(tmp_path / "a.png") as picture:
         colours = {rgba[:3] for _, rgba in picture.convert("RGBA").getcolors() if rgba[3]}
     assert colours == {COLOURS[0], (1, 2, 3)}
@@ -215,7 +215,7 @@ def test_sheet_lays_truth_and_answers_over_the_case(tmp_path: Path) -> None:
     view = view_of(CUBE, (1, 1, 1))
     write_case(tmp_path / "c.webp", view, Image(np.zeros(CUBE.shape, np.uint8), (1, 1, 1), None))
     write_truth(tmp_path / "t.png", view, CUBE)
-    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE), CUBE], [said(), said()])
+    write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE), CUBE], [prompts(), prompts()])
     write_sheet(
         tmp_path / "s.png", tmp_path / "c.webp", tmp_path / "t.png", {"ada": tmp_path / "a.png"}
     )

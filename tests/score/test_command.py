@@ -47,9 +47,9 @@ def test_score_takes_metrics_with_parameters(
 def test_a_wrong_metric_is_one_line(files: tuple[str, str], capsys: pytest.CaptureFixture[str]):
     """The line names the metric and those that are known."""
     assert main(["score", *files, "--metric", "Dise"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("segarena: metrics.0.name: no metric 'Dise'; known: DSC")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("segarena: metrics.0.name: no metric 'Dise'; known: DSC")
+    assert printed.count("\n") == 1
 
 
 def test_every_command_has_its_help():

@@ -107,12 +107,12 @@ def test_a_table_of_no_series_has_no_means_and_no_failures():
 
 
 @pytest.mark.parametrize(
-    ("truth_area", "answer_area", "kept"),
+    ("truth_area", "answer_area", "is_large"),
     [(150, 150, True), (149, 150, False), (150, 149, False), (0, 0, False)],
 )
-def test_the_filter_keeps_what_is_large_in_truth_and_answer(truth_area, answer_area, kept):
+def test_the_filter_keeps_what_is_large_in_truth_and_answer(truth_area, answer_area, is_large):
     """150 pixels are large enough on both sides."""
-    assert large_enough(truth_area, answer_area) is kept
+    assert large_enough(truth_area, answer_area) is is_large
 
 
 def test_a_played_series_gives_the_table_of_the_published_rule():
@@ -122,15 +122,15 @@ def test_a_played_series_gives_the_table_of_the_published_rule():
     for _ in range(12):
         truth = cv2.GaussianBlur(rng.normal(size=(48, 48)), (0, 0), 5) > 0.02
         radius = int(rng.integers(3, 9))
-        ours.append(_played(truth, radius))
-        theirs.append(_played_as_published(truth, radius))
+        ours.append(_clicked(truth, radius))
+        theirs.append(_clicked_as_published(truth, radius))
     table = noc_table(ours, at=[0.5, 0.7, 0.9])
     expected = published_table(theirs, [0.5, 0.7, 0.9], 20)
     assert [table["NoC@50"], table["NoC@70"], table["NoC@90"]] == expected
     assert 1 < expected[0] < expected[2] <= 20
 
 
-def _played(truth, radius):
+def _clicked(truth, radius):
     gts = truth[None].astype(np.uint8)
     segs = np.zeros_like(gts)
     clicks, ious = [{"fg": [], "bg": []}], []
@@ -142,7 +142,7 @@ def _played(truth, radius):
     return ious
 
 
-def _played_as_published(truth, radius):
+def _clicked_as_published(truth, radius):
     answer = np.zeros(truth.shape, np.uint8)
     free = np.ones(truth.shape, bool)
     ious = []

@@ -81,8 +81,8 @@ class Arena:
 
     def environment(self) -> dict[str, str]:
         """Return the caller's environment without what would lead to another copy's package."""
-        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        return kept | ({"DOCKER_HOST": self.engine} if self.engine else {})
+        passed = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return passed | ({"DOCKER_HOST": self.engine} if self.engine else {})
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         """Run the workflow and return what it printed."""

@@ -106,9 +106,9 @@ class Season:
             return self.add_case()
         name = self.random.choice(names)
         for kind in ("images", "labels"):
-            kept = self.folder / "removed" / kind
-            kept.mkdir(parents=True, exist_ok=True)
-            shutil.move(self.arena.folder_of(kind) / f"{name}.npz", kept / f"{name}.npz")
+            removed = self.folder / "removed" / kind
+            removed.mkdir(parents=True, exist_ok=True)
+            shutil.move(self.arena.folder_of(kind) / f"{name}.npz", removed / f"{name}.npz")
         return f"remove case {name}"
 
     def put_case_back(self) -> str:

@@ -35,8 +35,8 @@ def tables(arena: Arena) -> Tables:
     for path in sorted(made):
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
-        kept = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]
-        found[str(path.relative_to(arena.work))] = [[row[i] for i in kept] for row in rows]
+        compared = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]
+        found[str(path.relative_to(arena.work))] = [[row[i] for i in compared] for row in rows]
     return found
 
 

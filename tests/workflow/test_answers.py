@@ -85,7 +85,7 @@ def test_pictures_miss_an_answer_where_all_are_kept(arena: Arena):
 
 
 def contents(arena: Arena) -> dict[str, bytes]:
-    """Return what was said, answered, scored and drawn, by path; found or asked is the same."""
+    """Return prompts, answers, scores and pictures, by path; found or asked is the same."""
     drawn = ("report/short/answers", "report/short/cases")
     folders = ("prompt/short", "predict/short", "score/short", *drawn)
     files = [path for name in folders for path in arena.path(name).rglob("*") if path.is_file()]

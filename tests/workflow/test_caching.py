@@ -60,7 +60,7 @@ def test_a_new_case_runs_only_its_own_jobs(arena: Arena):
 
 
 def test_a_new_case_is_one_session_a_submission(arena: Arena):
-    """So it is where one job plays all interactions, in a run that began job by job."""
+    """So it is where one job runs all interactions, in a run that began job by job."""
     arena.config["jobs"] = "session"
     arena.run()
     arena.add_case("three", shift=2)
@@ -86,18 +86,18 @@ def test_a_metric_more_is_all_that_is_measured(arena: Arena):
     table = arena.path("score/short/ada/one.csv")
     measured = table.read_text()
     marked = _with_value(measured, "0.123456789")
-    kept = table.parent / ".kept" / table.name
-    kept.unlink()
-    kept.write_text(marked)
-    mark = read_json(kept.with_suffix(".json"))
-    write_json(kept.with_suffix(".json"), {**mark, "sha256": file_digest(kept)})
+    cached = table.parent / ".kept" / table.name
+    cached.unlink()
+    cached.write_text(marked)
+    mark = read_json(cached.with_suffix(".json"))
+    write_json(cached.with_suffix(".json"), {**mark, "sha256": file_digest(cached)})
     metrics = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": 2}]
     arena.add_protocol(metrics=[*metrics, {"name": "IoU"}])
     arena.run()
     assert [line for line in table.read_text().splitlines() if ",IoU," not in line] == (
         marked.splitlines()
     )
-    kept.write_text(marked)
+    cached.write_text(marked)
     arena.add_protocol(metrics=metrics)
     arena.run()
     assert table.read_text() == measured

@@ -57,8 +57,8 @@ def test_another_config_file_stands_alone(empty_arena: Arena, tmp_path: Path):
 def test_a_config_on_the_command_line_alone_is_enough(empty_arena: Arena):
     """Where there is no config/config.yaml, --config may say all."""
     _configured(empty_arena).unlink()
-    said = [f"{key}={value}" for key, value in empty_arena.config.items()]
-    done = _snakemake(empty_arena, "--config", *said)
+    values = [f"{key}={value}" for key, value in empty_arena.config.items()]
+    done = _snakemake(empty_arena, "--config", *values)
     assert done.returncode == 0, done.stdout
 
 
@@ -75,6 +75,6 @@ def test_warnings_are_told_at_the_end_and_in_status(empty_arena: Arena):
     assert printed.index(f"segarena: warning: {upload}") < end
     for warning in (upload, twins):
         assert printed.index(f"segarena: warning: {warning}", end)
-    said = report(empty_arena.work, now=0)
-    assert f"warning: {upload}\nwarning: {twins}\n" in said
-    assert "short: 2 of 4 answers" in said
+    printed = report(empty_arena.work, now=0)
+    assert f"warning: {upload}\nwarning: {twins}\n" in printed
+    assert "short: 2 of 4 answers" in printed

@@ -30,7 +30,7 @@ def organs(ids: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     """Two NIfTI cases of which one lacks an organ; every organ is answered 3 mm beside itself."""
     arena = new_arena(tmp_path_factory.mktemp("labels"))
     for name, ids in CASES.items():
@@ -61,14 +61,16 @@ def values(arena: Arena, case: str, metric: str) -> dict[int, float]:
 
 
 @pytest.mark.parametrize(("case", "ids"), CASES.items())
-def test_a_tolerance_for_an_organ_is_that_organs_in_every_case(played, case, ids):
+def test_a_tolerance_for_an_organ_is_that_organs_in_every_case(finished_run, case, ids):
     """Organ 4, 3 mm away with 5 mm allowed, has NSD 1 whether or not others are there."""
-    nsd = values(played, case, "NSD")
+    nsd = values(finished_run, case, "NSD")
     regions = ["BOTH", "MID"] if 2 in ids else ["BOTH"]
     assert list(nsd) == [*map(str, ids), *regions]
     assert nsd.pop("4") == 1.0
     assert all(0 < value < 0.9 for value in nsd.values())
-    assert list(values(played, case, "DSC").values()) == pytest.approx([0.7] * len(nsd) + [0.7])
+    assert list(values(finished_run, case, "DSC").values()) == pytest.approx(
+        [0.7] * len(nsd) + [0.7]
+    )
 
 
 def table(arena: Arena, kind: str) -> list[dict[str, str]]:
@@ -76,27 +78,27 @@ def table(arena: Arena, kind: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_cases_mean_is_over_its_labels_alone(played):
+def test_a_cases_mean_is_over_its_labels_alone(finished_run):
     """Regions have rows of their own, and are no part of the case's mean or number of labels."""
-    for case, row in zip(CASES, table(played, "metrics"), strict=True):
-        nsd = values(played, case, "NSD")
+    for case, row in zip(CASES, table(finished_run, "metrics"), strict=True):
+        nsd = values(finished_run, case, "NSD")
         expected = [nsd[str(label)] for label in CASES[case]]
         assert float(row["NSD_Final"]) == pytest.approx(sum(expected) / len(expected))
         assert row["num_class"] == str(len(CASES[case]))
 
 
-def test_each_label_and_region_has_its_row_over_all_cases(played):
+def test_each_label_and_region_has_its_row_over_all_cases(finished_run):
     """Organ 2 and the region of it are in one case, the others in two."""
-    found = {(row["label"], row["name"]): row for row in table(played, "labels")}
+    found = {(row["label"], row["name"]): row for row in table(finished_run, "labels")}
     cases = {("1", ""): 2, ("2", ""): 1, ("4", "spleen"): 2, ("BOTH", "first and last"): 2}
     cases["MID", "MID"] = 1
     assert {key: int(row["cases"]) for key, row in found.items()} == cases
     assert all(float(row["mean"]) > 0 for row in found.values())
 
 
-def test_a_protocol_may_take_a_cases_mean_over_its_regions(played, tmp_path):
+def test_a_protocol_may_take_a_cases_mean_over_its_regions(finished_run, tmp_path):
     """over: regions scores nothing again; the region's value is then the case's."""
-    arena = played.copy(tmp_path)
+    arena = finished_run.copy(tmp_path)
     arena.add_protocol(
         metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {4: 5, "default": 1}}],
         over="regions",
@@ -109,17 +111,17 @@ def test_a_protocol_may_take_a_cases_mean_over_its_regions(played, tmp_path):
 
 
 @pytest.mark.parametrize(("case", "ids"), CASES.items())
-def test_the_map_from_numbers_to_ids_stands_beside_the_case(played, case, ids):
+def test_the_map_from_numbers_to_ids_stands_beside_the_case(finished_run, case, ids):
     """Submissions are asked for 1..n; the case's JSON says which id each is."""
-    about = json.loads(played.path("prepare", f"{case}.json").read_text())
+    about = json.loads(finished_run.path("prepare", f"{case}.json").read_text())
     assert about["labels"] == {str(number): label for number, label in enumerate(ids, start=1)}
-    said = json.loads(played.path("prompt", "short", "reader", case, "1.json").read_text())
-    assert said["labels"] == list(range(1, len(ids) + 1))
+    prompts = json.loads(finished_run.path("prompt", "short", "reader", case, "1.json").read_text())
+    assert prompts["labels"] == list(range(1, len(ids) + 1))
 
 
-def test_slices_are_named_and_scored_by_the_labels_id(played, tmp_path):
+def test_slices_are_named_and_scored_by_the_labels_id(finished_run, tmp_path):
     """The slice of organ 4 is CASE__4 with or without an organ 2, and so is its row."""
-    arena = played.copy(tmp_path)
+    arena = finished_run.copy(tmp_path)
     (arena.work / "cases.tsv").unlink()
     del arena.config["sheets"]
     arena.config["slices"] = {"rule": "largest"}

@@ -27,16 +27,16 @@ for path in glob.glob(os.path.join(os.environ["INPUTS"], "*.npz")):
     imgs = case["imgs"]
     segs = np.zeros(imgs.shape[:3], np.uint8)
     z, y, x = np.indices(segs.shape)
-    for i, said in enumerate(case["clicks"] if "clicks" in case.files else (), 1):
+    for i, marks in enumerate(case["clicks"] if "clicks" in case.files else (), 1):
         for kind, value, radius in (("fg", i, 6), ("bg", 0, 3)):
-            for cz, cy, cx in said[kind]:
+            for cz, cy, cx in marks[kind]:
                 segs[(z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2 <= radius ** 2] = value
         if KNOWS_FROM and len(case["clicks_order"][i - 1]) >= KNOWS_FROM:
             segs[segs == i] = 0
             segs[imgs == 20 + 90 * i] = i
-    for i, said in enumerate(case["scribbles"] if "scribbles" in case.files else (), 1):
+    for i, marks in enumerate(case["scribbles"] if "scribbles" in case.files else (), 1):
         for kind, value in (("bg", 0), ("fg", i)):
-            for at in said[kind]:
+            for at in marks[kind]:
                 segs[tuple(at)] = value
     np.savez_compressed(os.path.join(os.environ["OUTPUTS"], os.path.basename(path)), segs=segs)
     with open(os.path.join("..", "..", "calls-NAME"), "a") as calls:
@@ -60,7 +60,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     """One 2D case of two labels, three submissions, three protocols."""
     arena = new_arena(tmp_path_factory.mktemp("protocols"))
     gts = np.zeros((1, 40, 48), np.uint8)
@@ -96,15 +96,15 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     return arena
 
 
-def answers(arena: Arena, play: str, name: str, n: int) -> list[np.ndarray]:
+def answers(arena: Arena, repetition: str, name: str, n: int) -> list[np.ndarray]:
     return [
-        np.load(arena.path("predict", play, name, "plane", f"{k}.npz"))["segs"]
+        np.load(arena.path("predict", repetition, name, "plane", f"{k}.npz"))["segs"]
         for k in range(1, n + 1)
     ]
 
 
-def said(arena: Arena, play: str, name: str, k: int) -> dict:
-    return json.loads(arena.path("prompt", play, name, "plane", f"{k}.json").read_text())
+def prompts_of(arena: Arena, repetition: str, name: str, k: int) -> dict:
+    return json.loads(arena.path("prompt", repetition, name, "plane", f"{k}.json").read_text())
 
 
 def truth(arena: Arena) -> np.ndarray:
@@ -132,36 +132,36 @@ def published_click(missed: np.ndarray, added: np.ndarray, clicked: list) -> tup
 
 
 @pytest.mark.parametrize("name", ["ada", "eve", "bob"])
-def test_every_click_is_the_published_rules(played: Arena, name: str):
+def test_every_click_is_the_published_rules(finished_run: Arena, name: str):
     """An oracle of OpenCV, given the answers, names the same clicks of both labels in turn."""
-    gts = truth(played)
-    before = [np.zeros_like(gts), *answers(played, "few", name, CLICKS)]
-    asked = [k for k in range(1, CLICKS + 1) if said(played, "few", name, k)["asked"]]
+    gts = truth(finished_run)
+    before = [np.zeros_like(gts), *answers(finished_run, "few", name, CLICKS)]
+    asked = [k for k in range(1, CLICKS + 1) if prompts_of(finished_run, "few", name, k)["asked"]]
     assert asked == list(range(1, len(asked) + 1))
-    words = said(played, "few", name, CLICKS)
+    prompts = prompts_of(finished_run, "few", name, CLICKS)
     for i, label in enumerate((1, 2)):
         clicked: list[tuple[int, int]] = []
         used = {"fg": 0, "bg": 0}
         for k in asked:
             missed = (gts[0] == label) & (before[k - 1][0] != label)
             added = (before[k - 1][0] == label) & (gts[0] != label)
-            kind = words["clicks_order"][i][k - 1]
+            kind = prompts["clicks_order"][i][k - 1]
             if not (missed.any() or added.any()):
                 assert kind is None
                 continue
             y, x, expected = published_click(missed, added, clicked)
             assert kind == expected
-            assert words["clicks"][i][kind][used[kind]] == [0, y, x]
+            assert prompts["clicks"][i][kind][used[kind]] == [0, y, x]
             used[kind] += 1
             clicked.append((y, x))
 
 
 @pytest.mark.parametrize("name", ["ada", "eve", "bob"])
-def test_the_table_says_the_clicks_that_were_needed(played: Arena, name: str):
+def test_the_table_says_the_clicks_that_were_needed(finished_run: Arena, name: str):
     """NoC and NoF are the means over labels of what the answers themselves give."""
-    gts = truth(played)
-    segs = answers(played, "few", name, CLICKS)
-    (row,) = rows(played.path("score", "few", f"{name}_metrics.csv"))
+    gts = truth(finished_run)
+    segs = answers(finished_run, "few", name, CLICKS)
+    (row,) = rows(finished_run.path("score", "few", f"{name}_metrics.csv"))
     for q in AT:
         first = [
             next((k for k, s in enumerate(segs, 1) if iou(gts, s, label) >= q), None)
@@ -173,27 +173,27 @@ def test_the_table_says_the_clicks_that_were_needed(played: Arena, name: str):
         expected = np.mean([iou(gts, s, label) for label in (1, 2)])
         assert float(row[f"IoU_{k}"]) == pytest.approx(expected)
     sizes = [(np.count_nonzero(gts == n), np.count_nonzero(segs[-1] == n)) for n in (1, 2)]
-    kept = [n for n, pair in enumerate(sizes, 1) if min(pair) >= 150]
-    assert int(row["Kept_min150"]) == len(kept)
-    expected = np.mean([iou(gts, segs[-1], label) for label in kept])
+    large = [n for n, pair in enumerate(sizes, 1) if min(pair) >= 150]
+    assert int(row["Kept_min150"]) == len(large)
+    expected = np.mean([iou(gts, segs[-1], label) for label in large])
     assert float(row["IoU_Final_min150"]) == pytest.approx(expected)
 
 
-def test_a_satisfied_user_starts_no_more_calls(played: Arena):
+def test_a_satisfied_user_starts_no_more_calls(finished_run: Arena):
     """The submission is called three times; what is left is recorded as not asked for."""
-    calls = (played.work / "calls-eve").read_text().split()
+    calls = (finished_run.work / "calls-eve").read_text().split()
     assert calls.count("clicks") == 3
     records = [
-        json.loads(played.path("predict", "few", "eve", "plane", f"{k}.json").read_text())
+        json.loads(finished_run.path("predict", "few", "eve", "plane", f"{k}.json").read_text())
         for k in range(1, CLICKS + 1)
     ]
     assert [r["status"] for r in records] == ["ok"] * 3 + ["not_asked"] * 3
     assert records[-1]["message"] == "satisfied: every label has an IoU of at least 0.9"
-    assert (answers(played, "few", "eve", CLICKS)[-1] == truth(played)).all()
+    assert (answers(finished_run, "few", "eve", CLICKS)[-1] == truth(finished_run)).all()
 
 
 def test_containers_answer_as_processes_do(
-    played: Arena,
+    finished_run: Arena,
     empty_arena: Arena,
     docker_host: str,
     submission_archive: Callable[..., Path],
@@ -202,85 +202,94 @@ def test_containers_answer_as_processes_do(
     """Archives in a real engine: the same clicks, scribbles and answers, the same one left out."""
     arena = empty_arena
     arena.engine = docker_host
-    arena.config = {**played.config, "runtime": "docker"}
+    arena.config = {**finished_run.config, "runtime": "docker"}
     for kind in ("images", "labels"):
-        shutil.copytree(played.work / kind, arena.work / kind)
+        shutil.copytree(finished_run.work / kind, arena.work / kind)
     for name, knows_from in (("eve", 3), ("bob", 0)):
         folder = tmp_path / name
-        shutil.copytree(played.work / "submissions" / name, folder)
+        shutil.copytree(finished_run.work / "submissions" / name, folder)
         alone = DISCS.partition("    with open")[0]  # a container can leave no line outside
         (folder / "predict.py").write_text(alone.replace("KNOWS_FROM", str(knows_from)))
         submission_archive(folder, arena.folder_of("submissions") / f"{name}.tar.gz")
     arena.run("results/rank/few/leaderboard.csv", "results/rank/strokes/leaderboard.csv")
-    for play, name, n in (
+    for repetition, name, n in (
         ("few", "eve", CLICKS),
         ("few", "bob", CLICKS),
         ("strokes", "eve", 2),
         ("strokes.2", "eve", 2),
     ):
-        assert said(arena, play, name, n) == said(played, play, name, n)
+        assert prompts_of(arena, repetition, name, n) == prompts_of(
+            finished_run, repetition, name, n
+        )
         for one, other in zip(
-            answers(arena, play, name, n), answers(played, play, name, n), strict=True
+            answers(arena, repetition, name, n),
+            answers(finished_run, repetition, name, n),
+            strict=True,
         ):
             np.testing.assert_array_equal(one, other)
-        record = json.loads(arena.path("predict", play, name, "plane", "1.json").read_text())
+        record = json.loads(arena.path("predict", repetition, name, "plane", "1.json").read_text())
         assert (record["status"], record["runtime"]) == ("ok", "docker")
     (row,) = rows(arena.path("rank", "strokes", "left_out.csv"))
     assert (row["submission"], row["reason"][:15]) == ("bob", "it does not acc")
 
 
-def test_fewer_clicks_rank_first(played: Arena):
+def test_fewer_clicks_rank_first(finished_run: Arena):
     """Columns where less is better are ranked so: the one that knows the image wins."""
-    board = rows(played.path("rank", "few", "leaderboard.csv"))
+    board = rows(finished_run.path("rank", "few", "leaderboard.csv"))
     assert board[0]["submission"] == "eve"
     assert float(board[0]["NoC@90_mean"]) == 3
     assert board[0]["NoC@90_mean_then_rank"] == board[0]["HD95_Final_mean_then_rank"] == "1"
 
 
-def test_who_cannot_use_scribbles_is_left_out_and_told_why(played: Arena):
+def test_who_cannot_use_scribbles_is_left_out_and_told_why(finished_run: Arena):
     """No job is planned for it, it is not ranked, and the reason stands beside the ranking."""
-    (row,) = rows(played.path("rank", "strokes", "left_out.csv"))
+    (row,) = rows(finished_run.path("rank", "strokes", "left_out.csv"))
     assert row["submission"] == "bob"
     assert "does not accept scribbles" in row["reason"]
-    assert not played.path("predict", "strokes", "bob").exists()
-    board = rows(played.path("rank", "strokes", "leaderboard.csv"))
+    assert not finished_run.path("predict", "strokes", "bob").exists()
+    board = rows(finished_run.path("rank", "strokes", "leaderboard.csv"))
     assert {row["submission"] for row in board} == {"ada", "eve"}
-    assert rows(played.path("rank", "few", "left_out.csv")) == []
+    assert rows(finished_run.path("rank", "few", "left_out.csv")) == []
 
 
-def test_scribbles_reach_the_submission_and_its_answer(played: Arena):
+def test_scribbles_reach_the_submission_and_its_answer(finished_run: Arena):
     """Every foreground pixel of the first round is answered with its label."""
-    words = said(played, "strokes", "ada", 1)
-    (segs,) = answers(played, "strokes", "ada", 1)
-    gts = truth(played)
-    for label, voxels in enumerate(words["scribbles"], 1):
+    prompts = prompts_of(finished_run, "strokes", "ada", 1)
+    (segs,) = answers(finished_run, "strokes", "ada", 1)
+    gts = truth(finished_run)
+    for label, voxels in enumerate(prompts["scribbles"], 1):
         assert voxels["fg"]
         assert all(gts[tuple(at)] == label for at in voxels["fg"])
         assert all(gts[tuple(at)] != label for at in voxels["bg"])
         assert all(segs[tuple(at)] == label for at in voxels["fg"])
 
 
-def test_repetitions_draw_anew_and_their_spread_is_reported(played: Arena):
-    """The second play has other strokes; mean and standard deviation are of the two means."""
-    one, other = (said(played, play, "ada", 1)["scribbles"] for play in ("strokes", "strokes.2"))
+def test_repetitions_draw_anew_and_their_spread_is_reported(finished_run: Arena):
+    """The second repetition has other strokes; mean and standard deviation are of the two means."""
+    one, other = (
+        prompts_of(finished_run, repetition, "ada", 1)["scribbles"]
+        for repetition in ("strokes", "strokes.2")
+    )
     assert one != other
     finals = [
-        float(rows(played.path("score", play, "ada_metrics.csv"))[0]["DSC_Final"])
-        for play in ("strokes", "strokes.2")
+        float(rows(finished_run.path("score", repetition, "ada_metrics.csv"))[0]["DSC_Final"])
+        for repetition in ("strokes", "strokes.2")
     ]
-    spread = {row["submission"]: row for row in rows(played.path("rank", "strokes", "spread.csv"))}
+    spread = {
+        row["submission"]: row for row in rows(finished_run.path("rank", "strokes", "spread.csv"))
+    }
     assert float(spread["ada"]["mean"]) == pytest.approx(np.mean(finals))
     assert float(spread["ada"]["standard_deviation"]) == pytest.approx(np.std(finals, ddof=1))
-    board = rows(played.path("rank", "strokes", "leaderboard.csv"))
+    board = rows(finished_run.path("rank", "strokes", "leaderboard.csv"))
     ada = next(row for row in board if row["submission"] == "ada")
     assert float(ada["DSC_Final_mean"]) == pytest.approx(np.mean(finals))
 
 
 @pytest.mark.parametrize("jobs", ["interaction", "session"])
 def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
-    """A box and a click without jitter before scribbles: both plays have the same two answers.
+    """A box and a click without jitter before scribbles: both repetitions have the same answers.
 
-    The submission is called four times: for the box, the click, and the strokes of each play. Then
+    The submission is called four times: for the box, the click, and the strokes of each. Then
     all but the final answers of both are dropped.
     """
     arena = empty_arena
@@ -295,12 +304,13 @@ def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
     assert len((arena.work / "calls").read_text().split()) == 4
     for k, same in ((1, True), (2, True), (3, False)):
         one, other = (
-            arena.path("prompt", play, "ada", "one", f"{k}.json").read_bytes()
-            for play in ("short", "short.2")
+            arena.path("prompt", repetition, "ada", "one", f"{k}.json").read_bytes()
+            for repetition in ("short", "short.2")
         )
         assert (one == other) == same
     (one,), (other,) = (
-        rows(arena.path("score", play, "ada_metrics.csv")) for play in ("short", "short.2")
+        rows(arena.path("score", repetition, "ada_metrics.csv"))
+        for repetition in ("short", "short.2")
     )
     for column in ("DSC_1", "DSC_2", "NSD_1", "RunningTime_1", "RunningTime_2"):
         assert one[column] == other[column]
@@ -308,7 +318,7 @@ def test_what_repetitions_share_is_asked_once(empty_arena: Arena, jobs: str):
     arena.run("results/predict/short/ada/dropped.json")
     left = arena.path("predict").rglob("*.npz")
     assert {str(path.relative_to(arena.path("predict"))) for path in left} == {
-        f"{play}/ada/one/3.npz" for play in ("short", "short.2")
+        f"{repetition}/ada/one/3.npz" for repetition in ("short", "short.2")
     }
     assert len((arena.work / "calls").read_text().split()) == 4
 
@@ -338,9 +348,9 @@ def test_an_ignored_label_is_neither_played_nor_counted(empty_arena: Arena):
     arena.add_submission("ada")
     arena.add_protocol(ignore_label=2)
     arena.run("results/score/short/ada_metrics.csv")
-    words = json.loads(arena.path("prompt/short/ada/one/2.json").read_text())
-    assert words["labels"] == [1]
-    assert len(words["boxes"]) == len(words["clicks"]) == 1
+    prompts = json.loads(arena.path("prompt/short/ada/one/2.json").read_text())
+    assert prompts["labels"] == [1]
+    assert len(prompts["boxes"]) == len(prompts["clicks"]) == 1
     (row,) = rows(arena.path("score", "short", "ada_metrics.csv"))
     assert row["num_class"] == "1"
     gts = np.load(arena.work / "labels" / "one.npz")["gts"]
@@ -352,7 +362,7 @@ def test_an_ignored_label_is_neither_played_nor_counted(empty_arena: Arena):
 
 
 def test_each_repetition_plays_what_another_person_drew(empty_arena: Arena):
-    """The third play's strokes are the third annotator's, and reach the submission."""
+    """The third repetition's strokes are the third annotator's, and reach the submission."""
     arena = empty_arena
     with np.load(PEOPLE) as archive:
         soft, label, img = archive["scribbles"], archive["label"], archive["img"]

@@ -58,15 +58,15 @@ def as_processes(tmp_path_factory: pytest.TempPathFactory) -> Arena:
 
 
 @pytest.fixture(params=[pytest.param("in_containers", marks=pytest.mark.engine), "as_processes"])
-def played(request: pytest.FixtureRequest) -> Arena:
+def finished_run(request: pytest.FixtureRequest) -> Arena:
     """Each of the two runs."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-def test_the_table_is_the_references(played: Arena, name: str):
+def test_the_table_is_the_references(finished_run: Arena, name: str):
     """Same columns, same rows, every score within 1e-12; running times are this machine's own."""
-    ours = _rows(played.path("score", "cvpr25", f"{name}_metrics.csv"))
+    ours = _rows(finished_run.path("score", "cvpr25", f"{name}_metrics.csv"))
     theirs = _rows(REFERENCE / "expected" / name / f"{name}_metrics.csv")
     assert [list(row) for row in ours] == [list(row) for row in theirs]
     assert [row["CaseName"] for row in ours] == [row["CaseName"] for row in theirs]
@@ -77,7 +77,7 @@ def test_the_table_is_the_references(played: Arena, name: str):
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-def test_every_click_is_the_references(played: Arena, name: str):
+def test_every_click_is_the_references(finished_run: Arena, name: str):
     """Voxel, kind, label and interaction of each click agree, and there is none beside them."""
     theirs = {
         (row["case"], int(row["interaction"]), int(row["label"])): (
@@ -89,9 +89,9 @@ def test_every_click_is_the_references(played: Arena, name: str):
     ours = {}
     for case in CASES:
         for k in range(2, 7):
-            said = read_json(played.path("prompt", "cvpr25", name, case, f"{k}.json"))
+            prompts = read_json(finished_run.path("prompt", "cvpr25", name, case, f"{k}.json"))
             for label, clicks, order in zip(
-                said["labels"], said["clicks"], said["clicks_order"], strict=True
+                prompts["labels"], prompts["clicks"], prompts["clicks_order"], strict=True
             ):
                 if order[-1] is not None:
                     ours[case, k, label] = (clicks[order[-1]][-1], order[-1])
@@ -99,20 +99,22 @@ def test_every_click_is_the_references(played: Arena, name: str):
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-def test_every_answer_in_force_is_the_references(played: Arena, name: str):
+def test_every_answer_in_force_is_the_references(finished_run: Arena, name: str):
     """A failed call leaves the answer before it in force; a case without a box has five answers."""
     for case in CASES:
         theirs = np.load(REFERENCE / "expected" / name / f"{case}.npz")["all_segs"]
         first = 7 - len(theirs)
         for k, segs in enumerate(theirs, start=first):
-            ours = np.load(played.path("predict", "cvpr25", name, case, f"{k}.npz"))["segs"]
+            ours = np.load(finished_run.path("predict", "cvpr25", name, case, f"{k}.npz"))["segs"]
             np.testing.assert_array_equal(ours, segs)
 
 
-def test_what_happened_is_written_down(played: Arena):
+def test_what_happened_is_written_down(finished_run: Arena):
     """The flaky submission crashes where two rounds of clicks come; without a box none is asked."""
     statuses = {
-        (case, k): read_json(played.path("predict", "cvpr25", "flaky", case, f"{k}.json"))["status"]
+        (case, k): read_json(finished_run.path("predict", "cvpr25", "flaky", case, f"{k}.json"))[
+            "status"
+        ]
         for case in CASES
         for k in range(1, 7)
     }
@@ -122,14 +124,14 @@ def test_what_happened_is_written_down(played: Arena):
     assert not_asked == {("CT_vessels_nobox", 1)}
 
 
-def test_the_input_is_the_references(played: Arena, tmp_path: Path):
+def test_the_input_is_the_references(finished_run: Arena, tmp_path: Path):
     """Keys, shapes, dtypes and values of what the submission read are those that it knows."""
     for theirs_npz in sorted((REFERENCE / "inputs").iterdir()):
         case, k = theirs_npz.stem.rsplit(".", 1)
-        image = played.path("prepare", f"{case}.image.npz")
-        said = read_json(played.path("prompt", "cvpr25", "sphere", case, f"{k}.json"))
-        previous = _answer_before(played, case, int(k))
-        make_input(tmp_path / theirs_npz.name, image, said, previous)
+        image = finished_run.path("prepare", f"{case}.image.npz")
+        prompts = read_json(finished_run.path("prompt", "cvpr25", "sphere", case, f"{k}.json"))
+        previous = _answer_before(finished_run, case, int(k))
+        make_input(tmp_path / theirs_npz.name, image, prompts, previous)
         theirs = dict(np.load(theirs_npz, allow_pickle=True))
         ours = dict(np.load(tmp_path / theirs_npz.name, allow_pickle=True))
         assert set(ours) == {"imgs", *theirs}

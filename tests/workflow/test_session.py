@@ -1,4 +1,4 @@
-"""One job that plays a whole session gives the same files, and keeps what is answered."""
+"""One job that runs a whole session gives the same files, and keeps what is answered."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from segarena.predict.store import Store
 
 
 def test_a_session_gives_the_files_that_single_jobs_give(finished: Arena, empty_arena: Arena):
-    """Everything said, every answer and every score is the same."""
+    """Every prompt, every answer and every score is the same."""
     other = empty_arena
     for name in ("one", "two"):
         other.add_case(name)
@@ -57,7 +57,7 @@ def records(arena: Arena) -> dict[str, Any]:
 
 
 def contents(arena: Arena) -> dict[str, Any]:
-    """Return what was said, the answers and the scores, less what differs from run to run."""
+    """Return the prompts, the answers and the scores, less what differs from run to run."""
     found: dict[str, Any] = {}
     for path in arena.path("prompt").rglob("*.json"):
         found[name_of(arena, path)] = json.loads(path.read_text())

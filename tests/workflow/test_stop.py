@@ -63,17 +63,17 @@ def test_a_stopped_run_ends_at_once_in_one_line(waiting: Arena, number: int, to_
         while len(_pids(waiting)) < 2:
             assert head.poll() is None, log.read_text()
             time.sleep(0.1)
-        begun = log.read_text()
+        before = log.read_text()
         (os.killpg if to_all else os.kill)(head.pid, number)
         assert head.wait(timeout=300) != 0  # the sessions wait for ever
     finally:
         if head.poll() is None:
             os.killpg(head.pid, signal.SIGKILL)
-    said = log.read_text().removeprefix(begun)
-    assert said.splitlines()[-1] == "segarena: stopped; run the same command to continue"
-    assert "Traceback" not in said
-    assert "Error" not in said
-    assert len(said.splitlines()) <= 3
+    printed = log.read_text().removeprefix(before)
+    assert printed.splitlines()[-1] == "segarena: stopped; run the same command to continue"
+    assert "Traceback" not in printed
+    assert "Error" not in printed
+    assert len(printed.splitlines()) <= 3
     while any(map(psutil.pid_exists, _pids(waiting))):  # killed, but perhaps not gone yet
         time.sleep(0.1)
     (waiting.folder / "wait").unlink()

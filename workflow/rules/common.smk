@@ -22,7 +22,14 @@ from segarena.plan import same_images, write_plan
 from segarena.predict.image import digest
 from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.predict.store import ANSWER_CHECKS, INPUT_FORMAT, Store
-from segarena.protocol import DATA, plays, prompt_values, regions, steps, wants_areas
+from segarena.protocol import (
+    DATA,
+    repetitions,
+    prompt_values,
+    regions,
+    steps,
+    wants_areas,
+)
 from segarena.provenance import (
     code_digest,
     content_digest,
@@ -39,12 +46,12 @@ if not workflow.overwrite_configfiles:
 
 snakemake_adapter.plan_quickly()
 snakemake_adapter.give_no_wrong_advice()
-snakemake_adapter.stop_in_one_line(tell=workflow.is_main_process)
+snakemake_adapter.stop_in_one_line(announce=workflow.is_main_process)
 run.let_scripts_find(SOURCE)
-with run.refused():
+with run.exit_on_error():
     ARENA = read(config)
     if workflow.is_main_process:
-        damage.tell_damaged(run.LOCK)
+        damage.report_damaged(run.LOCK)
         remember_contents(
             path
             for case in ARENA.cases.values()
@@ -52,7 +59,7 @@ with run.refused():
             if path
         )
 if workflow.is_main_process:
-    run.tell_notes(ARENA.notes)
+    run.print_notes(ARENA.notes)
 STORE = Store(ARENA.store)
 
 
@@ -88,26 +95,30 @@ def code(step):
     return digest_of_code
 
 
-def all_plays():
-    """Return the plays of all protocols."""
-    return [play for protocol in ARENA.protocols.values() for play in plays(protocol)]
+def all_repetitions():
+    """Return the repetitions of all protocols."""
+    return [
+        repetition
+        for protocol in ARENA.protocols.values()
+        for repetition in repetitions(protocol)
+    ]
 
 
-def played(play):
-    """Return the protocol of a play, and the number of its repetition, from 0."""
-    name, _, repetition = play.partition(".")
-    return ARENA.protocols[name], int(repetition or 1) - 1
+def protocol_and_number(repetition):
+    """Return the protocol of a repetition, and its number, from 0."""
+    name, _, number = repetition.partition(".")
+    return ARENA.protocols[name], int(number or 1) - 1
 
 
-def players(play):
-    """Return the submissions that can use what a protocol's user says."""
-    protocol, _ = played(play)
+def eligible_submissions(repetition):
+    """Return the submissions that can use the prompts of a protocol."""
+    protocol, _ = protocol_and_number(repetition)
     return [s for s in ARENA.submissions if s not in ARENA.left_out[protocol["name"]]]
 
 
-def interactions(play):
+def interactions(repetition):
     """Return the numbers of a protocol's interactions, from 1."""
-    protocol, _ = played(play)
+    protocol, _ = protocol_and_number(repetition)
     return range(1, len(steps(protocol)) + 1)
 
 
@@ -118,7 +129,7 @@ def case_of(wildcards):
 
 def protocol_of(wildcards):
     """Return the protocol of a job."""
-    protocol, _ = played(wildcards.protocol)
+    protocol, _ = protocol_and_number(wildcards.protocol)
     return protocol
 
 
@@ -190,26 +201,26 @@ def metric_list(wildcards):
     return protocol_of(wildcards)["metrics"]
 
 
-def plays_of(wildcards):
-    return plays(protocol_of(wildcards))
+def repetitions_of(wildcards):
+    return repetitions(protocol_of(wildcards))
 
 
 def tables_of(wildcards):
     return expand(
         rules.metrics.output.table,
-        protocol=plays_of(wildcards),
-        submission=players(wildcards.protocol),
+        protocol=repetitions_of(wildcards),
+        submission=eligible_submissions(wildcards.protocol),
     )
 
 
-def played_files(play):
-    """Return what stays of all that was said, answered and scored in a play."""
-    passing = passing_answers(play) if ARENA.answers == "final" else []
+def repetition_files(repetition):
+    """Return the prompts, answers and scores of a repetition that stay."""
+    passing = passing_answers(repetition) if ARENA.answers == "final" else []
     return [
-        path.format(protocol=play, submission=submission, case=case)
-        for path in [*session_files(play), rules.score.output[0]]
+        path.format(protocol=repetition, submission=submission, case=case)
+        for path in [*session_files(repetition), rules.score.output[0]]
         if path not in passing
-        for submission in players(play)
+        for submission in eligible_submissions(repetition)
         for case in ARENA.cases
     ]
 
@@ -222,21 +233,29 @@ def finished_run(wildcards):
     job on a cluster, which reads the rules as well, does not ask for it.
     """
     files = [*expand(rules.prepare.output, case=ARENA.cases), rules.cases.output[0]]
-    for play in all_plays():
-        files += expand(rules.image.output, submission=players(play))
-        files += played_files(play)
-        files += expand(rules.metrics.output, protocol=play, submission=players(play))
+    for repetition in all_repetitions():
+        files += expand(rules.image.output, submission=eligible_submissions(repetition))
+        files += repetition_files(repetition)
+        files += expand(
+            rules.metrics.output,
+            protocol=repetition,
+            submission=eligible_submissions(repetition),
+        )
     for name in ARENA.protocols:
         files += expand(rules.rank.output.leaderboard, protocol=name)
         files += expand(
             rules.case_picture.output.about, protocol=name, case=ARENA.cases
         )
         files += expand(
-            rules.answer_pictures.output, protocol=name, submission=players(name)
+            rules.answer_pictures.output,
+            protocol=name,
+            submission=eligible_submissions(name),
         )
         files += expand(rules.report.output.page, protocol=name)
         if ARENA.answers == "final":
-            files += expand(rules.drop.output, protocol=name, submission=players(name))
+            files += expand(
+                rules.drop.output, protocol=name, submission=eligible_submissions(name)
+            )
     return files
 
 
@@ -278,45 +297,45 @@ def case_pictures_of(wildcards):
 def answer_pictures_of(wildcards):
     return expand(
         rules.answer_pictures.output,
-        submission=players(wildcards.protocol),
+        submission=eligible_submissions(wildcards.protocol),
         **wildcards,
     )
 
 
-def prompt_steps(play):
+def prompt_steps(repetition):
     """Return what the prompt stage needs to know at each interaction."""
-    protocol, repetition = played(play)
-    return [prompt_values(protocol, k, repetition) for k in interactions(play)]
+    protocol, number = protocol_and_number(repetition)
+    return [prompt_values(protocol, k, number) for k in interactions(repetition)]
 
 
 def predict_part(protocol):
     """Return all but the files that an answer depends on."""
     keys = ("name", "version", "on_failure", "time", "limits", "reuse")
-    rules_of_play = {key: protocol[key] for key in keys if key in protocol}
+    call_rules = {key: protocol[key] for key in keys if key in protocol}
     # What a failed call counts as is for the ranking; no answer depends on it.
-    rules_of_play["time"] = {
+    call_rules["time"] = {
         key: value for key, value in protocol["time"].items() if key != "failed"
     }
     return {
-        "rules": rules_of_play,
+        "rules": call_rules,
         "gpu": ARENA.gpus > 0,
         "checks": [INPUT_FORMAT, ANSWER_CHECKS],
     }
 
 
-def session_key(play, wildcards):
+def session_key(repetition, wildcards):
     """Return what a session's answers follow from, as far as it is known before anything runs."""
-    protocol, _ = played(play)
+    protocol, _ = protocol_and_number(repetition)
     unseen = ("protocol", "version", "name")
-    prompts = [without(step, unseen) for step in prompt_steps(play)]
+    prompts = [without(step, unseen) for step in prompt_steps(repetition)]
     predicts = predict_part(protocol)
     predicts["rules"] = without(predicts["rules"], unseen)
-    alone = [os.getcwd(), play, wildcards.submission]
+    alone = [os.getcwd(), repetition, wildcards.submission]
     return json_digest(
         [
             [submission_digest(wildcards), ARENA.runtime, ARENA.base_image],
             [wildcards.case, case_content(wildcards), prepare_values(wildcards)],
-            [prompts, drawn_content(play, wildcards), predicts],
+            [prompts, drawn_content(repetition, wildcards), predicts],
             [code("prepare.step")(wildcards), code("prompt.step")(wildcards)],
             alone if protocol.get("reuse") == "never" else [],
         ]
@@ -328,13 +347,13 @@ def without(values, keys):
     return {key: value for key, value in values.items() if key not in keys}
 
 
-def is_answered(play, wildcards):
+def is_answered(repetition, wildcards):
     """Return whether the store has all answers of a session, so that it calls nothing."""
-    return STORE.has_session(session_key(play, wildcards))
+    return STORE.has_session(session_key(repetition, wildcards))
 
 
-def session_gpu(play, wildcards):
-    return int(ARENA.gpus > 0 and not is_answered(play, wildcards))
+def session_gpu(repetition, wildcards):
+    return int(ARENA.gpus > 0 and not is_answered(repetition, wildcards))
 
 
 MACHINE_MB = machine_memory_bytes() >> 20
@@ -356,23 +375,25 @@ def call_memory(wildcards):
     return memory_mb(protocol_of(wildcards), wildcards.submission)
 
 
-def session_memory(play, wildcards):
-    if is_answered(play, wildcards):
+def session_memory(repetition, wildcards):
+    if is_answered(repetition, wildcards):
         return OURS_MB
-    return memory_mb(played(play)[0], wildcards.submission)
+    return memory_mb(protocol_and_number(repetition)[0], wildcards.submission)
 
 
-def drawn_input(play, wildcards):
+def drawn_input(repetition, wildcards):
     """Return the file of scribbles that people drew on a case, where the protocol's user has it."""
-    protocol, _ = played(play)
+    protocol, _ = protocol_and_number(repetition)
     if all(step["prompt"] != "drawn" for step in protocol["user"]):
         return {}
     return {"drawn": ancient(str(case_of(wildcards).scribbles))}
 
 
-def drawn_content(play, wildcards):
+def drawn_content(repetition, wildcards):
     """Return the digest of that file, or none."""
-    return [content_digest(path) for path in drawn_input(play, wildcards).values()]
+    return [
+        content_digest(path) for path in drawn_input(repetition, wildcards).values()
+    ]
 
 
 def drawn_content_of(wildcards):
@@ -386,14 +407,14 @@ def prompt_input(wildcards):
         return drawn
     values = {**wildcards, "k": before}
     return drawn | {
-        "said": str(rules.prompt.output).format(**values),
+        "prompts": str(rules.prompt.output).format(**values),
         "answer": rules.predict.output.answer.format(**values),
     }
 
 
 def values_of_prompt(wildcards):
-    protocol, repetition = played(wildcards.protocol)
-    return prompt_values(protocol, int(wildcards.k), repetition)
+    protocol, number = protocol_and_number(wildcards.protocol)
+    return prompt_values(protocol, int(wildcards.k), number)
 
 
 def archive_values(wildcards):
@@ -432,47 +453,47 @@ def predict_values(wildcards):
     return predict_part(protocol_of(wildcards))
 
 
-def session_drawn(play):
-    """Return the input function of a play's session, whose rule has no wildcard `protocol`."""
-    return partial(drawn_input, play)
+def session_drawn(repetition):
+    """Return the input function of a repetition's session, whose rule has no wildcard `protocol`."""
+    return partial(drawn_input, repetition)
 
 
-def session_files(play):
-    """Return all files of a session, interaction by interaction: said, answer, record."""
+def session_files(repetition):
+    """Return all files of a session, interaction by interaction: prompts, answer, record."""
     kinds = (
         rules.prompt.output[0],
         rules.predict.output.answer,
         rules.predict.output.record,
     )
     return [
-        path.replace("{protocol}", play).replace("{k}", str(k))
-        for k in interactions(play)
+        path.replace("{protocol}", repetition).replace("{k}", str(k))
+        for k in interactions(repetition)
         for path in kinds
     ]
 
 
-def passing_answers(play):
+def passing_answers(repetition):
     """Return all answers of a session but the last."""
-    answer = rules.predict.output.answer.replace("{protocol}", play)
-    return [answer.replace("{k}", str(k)) for k in interactions(play)[:-1]]
+    answer = rules.predict.output.answer.replace("{protocol}", repetition)
+    return [answer.replace("{k}", str(k)) for k in interactions(repetition)[:-1]]
 
 
 def tables_of_submission(wildcards):
     return expand(
         rules.metrics.output.table,
-        protocol=plays_of(wildcards),
+        protocol=repetitions_of(wildcards),
         submission=wildcards.submission,
     )
 
 
-def name_session(play):
-    """Return the name of a play's session rule."""
-    return f"session_{play.replace('.', '_')}"
+def name_session(repetition):
+    """Return the name of a repetition's session rule."""
+    return f"session_{repetition.replace('.', '_')}"
 
 
 # Profiles set the resources of `session`, whatever the protocols of a run.
 snakemake_adapter.share_resources(
-    workflow, "session", [name_session(play) for play in all_plays()]
+    workflow, "session", [name_session(repetition) for repetition in all_repetitions()]
 )
 
 
@@ -482,7 +503,7 @@ def all_notes():
 
 
 onstart:
-    run.begin(
+    run.start_run(
         ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
     )
     write_plan(ARENA, workflow.configfiles, workflow.config_settings.config)
@@ -497,10 +518,10 @@ onstart:
 
 onsuccess:
     damage.note_sizes()
-    run.tell_notes(all_notes())
+    run.print_notes(all_notes())
 
 
 onerror:
     damage.note_sizes()
-    run.tell_notes(all_notes())
-    run.tell_errors()
+    run.print_notes(all_notes())
+    run.print_errors()

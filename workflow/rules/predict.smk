@@ -1,11 +1,11 @@
 """predict: a submission is loaded once, then answers all interactions on a case in one job, or one a job.
 
-Input: the archives or folders under `submissions`, the prepared image, what the user has said.
+Input: the archives or folders under `submissions`, the prepared image, the prompts so far.
 Output: results/predict/{submission}/image.json (what the submission is), and
 results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force after interaction k)
 with {k}.json (how it went). Beside them lies {k}.log, for the team: the last lines that its program
 printed; it is not declared, so that it outlives a job that is run again and asks for nothing. A
-session, unless the config says `jobs: interaction`, plays all interactions of a submission on a case
+session, unless the config says `jobs: interaction`, runs all interactions of a submission on a case
 in turn; it takes the place of prompt and predict and writes the same files.
 """
 
@@ -53,7 +53,7 @@ rule predict:
     input:
         submission=rules.image.output[0],
         image=rules.prepare.output.image,
-        said=rules.prompt.output[0],
+        prompts=rules.prompt.output[0],
         previous=previous_answer,
     output:
         answer="results/predict/{protocol}/{submission}/{case}/{k}.npz",
@@ -73,35 +73,35 @@ rule predict:
         "../scripts/predict.py"
 
 
-# A rule a play, since each protocol has its own number of interactions.
-for _play in all_plays() if ARENA.jobs == "session" else []:
+# One rule per repetition, since each protocol has its own number of interactions.
+for _repetition in all_repetitions() if ARENA.jobs == "session" else []:
 
     rule:
         name:
-            name_session(_play)
+            name_session(_repetition)
         input:
-            unpack(session_drawn(_play)),
+            unpack(session_drawn(_repetition)),
             submission=rules.image.output[0],
             image=rules.prepare.output.image,
             truth=rules.prepare.output.truth,
         output:
-            session_files(_play),
+            session_files(_repetition),
         log:
-            f"results/logs/predict/{_play}/{{submission}}/{{case}}/session.log",
+            f"results/logs/predict/{_repetition}/{{submission}}/{{case}}/session.log",
         conda:
             "../../envs/segarena.yaml"
         resources:
-            gpu=partial(session_gpu, _play),
-            mem_mb=partial(session_memory, _play),
+            gpu=partial(session_gpu, _repetition),
+            mem_mb=partial(session_memory, _repetition),
         params:
-            steps=prompt_steps(_play),
-            values=predict_part(played(_play)[0]),
-            drawn=partial(drawn_content, _play),
-            session=partial(session_key, _play),
+            steps=prompt_steps(_repetition),
+            values=predict_part(protocol_and_number(_repetition)[0]),
+            drawn=partial(drawn_content, _repetition),
+            session=partial(session_key, _repetition),
             code=code("prompt.step"),
         message:
-            f"{_play}: {{wildcards.submission}} plays all interactions on {{wildcards.case}}"
+            f"{_repetition}: {{wildcards.submission}} runs all interactions on {{wildcards.case}}"
         script:
             "../scripts/session.py"
 
-    workflow.ruleorder(name_session(_play), "predict", "prompt")
+    workflow.ruleorder(name_session(_repetition), "predict", "prompt")

@@ -1,7 +1,7 @@
 """prompt: what the simulated user says next.
 
 Input: the truth and the answer before. Output: results/prompt/{protocol}/{submission}/{case}/{k}.json,
-everything the user has said up to interaction k.
+all prompts up to interaction k.
 """
 
 

@@ -63,7 +63,7 @@ rule drop:
     conda:
         "../../envs/segarena.yaml"
     params:
-        plays=plays_of,
+        repetitions=repetitions_of,
         cases=list(ARENA.cases),
         interactions=interactions_of,
         code=code("predict.drop_step"),

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.report.answer_pictures_step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         Path("results"),
         Path(snakemake.output[0]),
@@ -14,5 +14,5 @@ with told(snakemake.log[0]):
         cases=snakemake.params.cases,
         interactions=snakemake.params.interactions,
         colours=snakemake.params.colours,
-        kept=snakemake.config.get("answers", "all"),
+        keep_answers=snakemake.config.get("answers", "all"),
     )

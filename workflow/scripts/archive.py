@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from segarena.archive.step import main
-from segarena.errors import told
+from segarena.errors import log_errors
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         Path(snakemake.params.project),
         Path("results"),

@@ -1,9 +1,9 @@
 """Write down which image the config's base_image is."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.predict.base_image_step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         snakemake.output[0],
         runtime=snakemake.params.runtime,

@@ -1,9 +1,9 @@
 """Draw one case: its middle slices, the truth's outlines, and where they lie."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.report.case_picture_step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         dict(snakemake.input.items()),
         dict(snakemake.output.items()),

@@ -1,7 +1,7 @@
 """List all cases in one table, with the warnings that their preparation gave."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.prepare.cases_step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(list(snakemake.input.about), snakemake.output[0])

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.predict.drop_step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         Path("results/predict"),
         snakemake.output[0],
         submission=snakemake.wildcards.submission,
-        plays=snakemake.params.plays,
+        repetitions=snakemake.params.repetitions,
         cases=snakemake.params.cases,
         interactions=snakemake.params.interactions,
         store=snakemake.config.get("store", "store"),

@@ -1,9 +1,9 @@
 """Write a submission's table: one row a case, in the reference evaluation's columns."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.score.metrics_step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         list(snakemake.input.scores),
         list(snakemake.input.records),

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.prepare.step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         {
             "image": Path(snakemake.input.image_file),

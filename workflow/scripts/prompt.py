@@ -1,9 +1,9 @@
 """Say what the simulated user says at one interaction."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.prompt.step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         dict(snakemake.input.items()),
         snakemake.output[0],

@@ -1,9 +1,9 @@
 """Score every answer of a submission on one case."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.score.step import main
 
-with told(snakemake.log[0]):
+with log_errors(snakemake.log[0]):
     main(
         dict(snakemake.input.items()),
         snakemake.output[0],

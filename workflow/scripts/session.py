@@ -1,11 +1,11 @@
-"""Play all interactions of one submission on one case in turn."""
+"""Run all interactions of one submission on one case in turn."""
 
-from segarena.errors import told
+from segarena.errors import log_errors
 from segarena.predict import gpu
 from segarena.predict.session_step import main
 
 with (
-    told(snakemake.log[0]),
+    log_errors(snakemake.log[0]),
     gpu.taken(snakemake.config.get("gpus", 0) if snakemake.resources.gpu else 0),
 ):
     main(

@@ -23,7 +23,7 @@ import segarena
 from segarena.archive import contents
 from segarena.config import Config
 from segarena.errors import ConfigError
-from segarena.files import read_json, whole
+from segarena.files import atomic_write, read_json
 from segarena.provenance import PACKAGE, file_digest
 
 Members = dict[str, Path | bytes]
@@ -67,7 +67,7 @@ def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -
     values: see `values_of`. Raises ConfigError where a file of the run is missing.
     """
     facts = _facts(results, values)
-    members = _project(project) | _said(values) | _results(results, facts, values["protocols"])
+    members = _project(project) | _described(values) | _results(results, facts, values["protocols"])
     members |= _drawn(values)
     members[contents.FACTS] = _json(facts)
     stem = f"{values['name']}-{facts['ended'][:10]}"
@@ -75,8 +75,8 @@ def write(project: Path, results: Path, receipt: Path, values: dict[str, Any]) -
     if values["truth"]:
         truth = _with_sums(_truth(results, values))
         archives.append(_write_zip(receipt.with_name(f"{stem}-truth.zip"), truth))
-    with whole(receipt) as aside:
-        aside.write_text("".join(f"{file_digest(path)}  {path.name}\n" for path in archives))
+    with atomic_write(receipt) as tmp:
+        tmp.write_text("".join(f"{file_digest(path)}  {path.name}\n" for path in archives))
     return archives[0]
 
 
@@ -85,7 +85,7 @@ def _facts(results: Path, values: dict[str, Any]) -> contents.Facts:
     listed = {key: values[key] for key in ("submissions", "cases", "left_out")}
     files = [
         results / "predict" / p / s / c / f"{k}.json"
-        for p, s, c in contents.played(listed, protocols)
+        for p, s, c in contents.sessions(listed, protocols)
         for k in contents.interactions(contents.protocol_of(p, protocols))
     ]
     _all_there(files)
@@ -155,7 +155,7 @@ def _project(project: Path) -> Members:
     return {name: path for name, path in found.items() if contents.is_code(name)}
 
 
-def _said(values: dict[str, Any]) -> Members:
+def _described(values: dict[str, Any]) -> Members:
     config = values["config"]
     members: Members = {contents.CONFIG: _yaml(config)}
     for name, protocol in values["protocols"].items():
@@ -221,8 +221,8 @@ def _write_zip(path: Path, members: Members) -> Path:
         made = Path(folder, path.name)
         _zip(made, members, folders)
         free = _free(path, made)
-        with whole(free) as aside:
-            made.replace(aside)
+        with atomic_write(free) as tmp:
+            made.replace(tmp)
     return free
 
 
@@ -269,7 +269,7 @@ def _json_text(value: Any) -> bytes:
 
 
 class _WithoutAliases(yaml.SafeDumper):
-    """Writes what is there twice twice: an alias is refused when the archive is read."""
+    """Writes what is there twice twice: an alias is rejected when the archive is read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -94,15 +94,15 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def run_diff(arguments: argparse.Namespace) -> int:
     """Run `segarena diff` and return its exit code."""
-    from segarena.archive.diff import compare, opened
+    from segarena.archive.diff import compare, open_run
 
-    with opened(arguments.a) as one, opened(arguments.b) as other:
-        return _tell(compare(one, other), [])
+    with open_run(arguments.a) as one, open_run(arguments.b) as other:
+        return _print_difference(compare(one, other), [])
 
 
 def run_rerun(arguments: argparse.Namespace) -> int:
     """Run `segarena rerun` and return its exit code."""
-    from segarena.archive.rerun import differences, play, set_up
+    from segarena.archive.rerun import differences, run_again, set_up
 
     notes = set_up(
         arguments.archive,
@@ -112,11 +112,11 @@ def run_rerun(arguments: argparse.Namespace) -> int:
         runtime=arguments.runtime,
     )
     _show("not as archived", notes)
-    play(arguments.out, cores=arguments.cores)
-    return _tell(*differences(arguments.archive, arguments.out))
+    run_again(arguments.out, cores=arguments.cores)
+    return _print_difference(*differences(arguments.archive, arguments.out))
 
 
-def _tell(difference: Any, parted: list[str]) -> int:
+def _print_difference(difference: Any, parted: list[str]) -> int:
     _show("differs", difference.facts)
     _show("alone", difference.alone)
     _show("parted", parted)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segarena.errors import ConfigError
-from segarena.protocol import Protocol, plays, steps, validate
+from segarena.protocol import Protocol, repetitions, steps, validate
 from segarena.untrusted import json_value, printable, read_yaml
 
 Facts = dict[str, Any]
@@ -101,26 +101,26 @@ def answered(protocol: Protocol, answers: str) -> list[int]:
     return {"none": [], "final": numbers[-1:], "all": numbers}[answers]
 
 
-def players(facts: Facts, protocol: str) -> list[str]:
-    """Return the submissions that a protocol was played with."""
+def eligible_submissions(facts: Facts, protocol: str) -> list[str]:
+    """Return the submissions that were run with a protocol."""
     left_out = facts["left_out"].get(protocol, {})
     return [name for name in facts["submissions"] if name not in left_out]
 
 
-def played(facts: Facts, protocols: dict[str, Protocol]) -> list[tuple[str, str, str]]:
-    """Return every (play, submission, case)."""
+def sessions(facts: Facts, protocols: dict[str, Protocol]) -> list[tuple[str, str, str]]:
+    """Return every (repetition, submission, case)."""
     return [
-        (play, submission, case)
+        (repetition, submission, case)
         for name, protocol in protocols.items()
-        for play in plays(protocol)
-        for submission in players(facts, name)
+        for repetition in repetitions(protocol)
+        for submission in eligible_submissions(facts, name)
         for case in facts["cases"]
     ]
 
 
-def protocol_of(play: str, protocols: dict[str, Protocol]) -> Protocol:
-    """Return the protocol of a play."""
-    return protocols[play.partition(".")[0]]
+def protocol_of(repetition: str, protocols: dict[str, Protocol]) -> Protocol:
+    """Return the protocol of a repetition."""
+    return protocols[repetition.partition(".")[0]]
 
 
 def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
@@ -129,12 +129,12 @@ def result_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
     files += [f"prepare/{case}.json" for case in facts["cases"]]
     files += [f"predict/{submission}/image.json" for submission in facts["submissions"]]
     for name, protocol in protocols.items():
-        for play in plays(protocol):
-            for one in players(facts, name):
-                files += [f"score/{play}/{one}_{kind}.csv" for kind in ("metrics", "labels")]
-    for play, submission, case in played(facts, protocols):
-        protocol = protocol_of(play, protocols)
-        place = f"{play}/{submission}/{case}"
+        for repetition in repetitions(protocol):
+            for one in eligible_submissions(facts, name):
+                files += [f"score/{repetition}/{one}_{kind}.csv" for kind in ("metrics", "labels")]
+    for repetition, submission, case in sessions(facts, protocols):
+        protocol = protocol_of(repetition, protocols)
+        place = f"{repetition}/{submission}/{case}"
         files.append(f"score/{place}.csv")
         for k in interactions(protocol):
             files += [f"prompt/{place}/{k}.json", f"predict/{place}/{k}.json"]
@@ -149,9 +149,9 @@ def drawn_file(case: str) -> str:
 
 
 def drawn_files(facts: Facts, protocols: dict[str, Protocol]) -> list[str]:
-    """Return the files of scribbles that people drew: one a case, where a protocol plays them."""
-    played = {step["prompt"] for protocol in protocols.values() for step in protocol["user"]}
-    return [drawn_file(case) for case in facts["cases"]] if "drawn" in played else []
+    """Return the files of scribbles that people drew: one per case, where a protocol uses them."""
+    kinds = {step["prompt"] for protocol in protocols.values() for step in protocol["user"]}
+    return [drawn_file(case) for case in facts["cases"]] if "drawn" in kinds else []
 
 
 def table_files(protocol: str, results: Path) -> list[str]:
@@ -178,7 +178,7 @@ def _may_report(name: str, facts: Facts) -> bool:
         return False
     if kind != SHOWS_ANSWERS:
         return True
-    drawn = len(rest) == 2 and rest[0] in players(facts, protocol)
+    drawn = len(rest) == 2 and rest[0] in eligible_submissions(facts, protocol)
     return drawn and Path(rest[1]).stem in facts["cases"] and facts["answers"] != "none"
 
 

@@ -19,7 +19,7 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 FOLDERS = {
-    "results/prompt/": "Everything the simulated user said: PROTOCOL/SUBMISSION/CASE/K.json",
+    "results/prompt/": "All prompts of the simulated user: PROTOCOL/SUBMISSION/CASE/K.json",
     "results/predict/": "How each call went, and the answers: PROTOCOL/SUBMISSION/CASE/K",
     "results/score/": "Scores by case, and one table a submission",
     "results/rank/": "Leaderboard, significance and stability",
@@ -130,7 +130,7 @@ def _describe_run(crate: ROCrate, facts: contents.Facts, parts: dict[str, list[A
         name=f"The run {facts['name']}",
         startTime=facts["started"],
         endTime=facts["ended"],
-        description="Every submission played against the simulated user on every case",
+        description="Every submission prompted by the simulated user on every case",
         actionStatus="http://schema.org/CompletedActionStatus",
     )
     run["instrument"] = crate.mainEntity

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segarena.archive import contents
-from segarena.archive.opened import unpacked
+from segarena.archive.unpack import unpack
 from segarena.case import UNREADABLE
 from segarena.errors import ConfigError, SegArenaError
 from segarena.files import read_json
@@ -67,13 +67,13 @@ class Difference:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Run]:
+def open_run(path: Path) -> Iterator[Run]:
     """Yield a run: an archive, or a run's folder (the one that holds results/, or results/ itself).
 
     Raises ConfigError where it is neither.
     """
     if path.is_file():
-        with unpacked(path) as folder:
+        with unpack(path) as folder:
             with _readable():
                 run = _of_archive(folder)
             yield run
@@ -123,10 +123,10 @@ def _difference(one: Run, other: Run) -> Difference:
     return Difference(_facts(one, other), _alone(one, other), changes, compared)
 
 
-def played_differently(one: Run, other: Run) -> list[str]:
-    """Return each session, interaction and kind (prompt, answer) where two runs part, one a line.
+def first_differences(one: Run, other: Run) -> list[str]:
+    """Return where two runs part: session, interaction and kind (prompt, answer), one per line.
 
-    Only the first difference of a session is told: what follows follows from it.
+    Only the first difference of a session is reported: the others follow from it.
     """
     lines = []
     with _readable():
@@ -165,11 +165,11 @@ def _of_folder(results: Path) -> Run:
         for case in sorted({case for _, _, case in sessions})
     }
     protocols = {}
-    for play, submission, case in sessions:
-        protocol = play.partition(".")[0]
+    for repetition, submission, case in sessions:
+        protocol = repetition.partition(".")[0]
         if protocol not in protocols:
-            said = read_json(results / "prompt" / play / submission / case / "1.json")
-            protocols[protocol] = {"version": said["version"], "seed": said["seed"]}
+            prompts = read_json(results / "prompt" / repetition / submission / case / "1.json")
+            protocols[protocol] = {"version": prompts["version"], "seed": prompts["seed"]}
     return Run(sessions, results, submissions, cases, protocols)
 
 
@@ -253,7 +253,7 @@ def _first_difference(one: Run, other: Run, session: Session) -> tuple[str, int]
             for run in (one, other):
                 path = run.results / stage / place / f"{k}.json"
                 content = _json_object(path) if path.is_file() else {}
-                pair.append(content.get(keys) if keys else _said(content))
+                pair.append(content.get(keys) if keys else _without_origin(content))
             if pair[0] != pair[1]:
                 return kind, k
     return None
@@ -266,14 +266,14 @@ def _json_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _said(prompt: dict[str, Any]) -> dict[str, Any]:
+def _without_origin(prompt: dict[str, Any]) -> dict[str, Any]:
     """Return what the user says, without the version and the seed that it follows from."""
     return {key: value for key, value in prompt.items() if key not in ("version", "seed")}
 
 
 def _reason(one: Run, other: Run, session: Session) -> str:
-    play, submission, case = session
-    protocol = play.partition(".")[0]  # a repetition is NAME.NUMBER
+    repetition, submission, case = session
+    protocol = repetition.partition(".")[0]  # a repetition is NAME.NUMBER
     parted = _first_difference(one, other, session)
     stage = parted[0] if parted else "score"
     where = f"the {stage} at interaction {parted[1]} differs" if parted else "same answers"

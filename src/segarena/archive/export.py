@@ -21,17 +21,17 @@ def export(
 ) -> Path:
     """Write SUBMISSION_CASE_K.nii.gz into the folder `out` and return its path.
 
-    results: the folder of a run's results. protocol: needed where several were played. interaction:
+    results: the folder of a run's results. protocol: needed where several were run. interaction:
     the last one unless given. Grid, affine and label ids are those of the case's label map.
     Raises ConfigError where there is no such answer.
     """
-    played = sorted(p.parents[1].name for p in results.glob(f"predict/*/{submission}/{case}"))
-    if protocol is None and len(played) > 1:
-        raise ConfigError(f"{results}: choose one with --protocol: {', '.join(played)}")
-    if not played or (protocol is not None and protocol not in played):
+    repetitions = sorted(p.parents[1].name for p in results.glob(f"predict/*/{submission}/{case}"))
+    if protocol is None and len(repetitions) > 1:
+        raise ConfigError(f"{results}: choose one with --protocol: {', '.join(repetitions)}")
+    if not repetitions or (protocol is not None and protocol not in repetitions):
         under = f" under {protocol}" if protocol else ""
         raise ConfigError(f"{results}: no answers of {submission} on {case}{under}")
-    folder = results / "predict" / (protocol or played[0]) / submission / case
+    folder = results / "predict" / (protocol or repetitions[0]) / submission / case
     answers = {int(path.stem): path for path in folder.glob("*.npz") if path.stem.isdecimal()}
     if not answers or (interaction is not None and interaction not in answers):
         there = ", ".join(str(k) for k in sorted(answers)) or "none"

@@ -1,4 +1,4 @@
-"""Playing an archived run again, with the same config, and telling what is not the same.
+"""Running an archived run again, with the same config, and reporting what differs.
 
 The run is that of this SegArena, not of the code in the archive, which nobody has checked; where
 the two differ, the difference says so.
@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from segarena.archive import contents
-from segarena.archive.diff import Difference, compare, opened, played_differently
-from segarena.archive.opened import unpacked
+from segarena.archive.diff import Difference, compare, first_differences, open_run
+from segarena.archive.unpack import unpack
 from segarena.config import find_submissions
 from segarena.errors import ConfigError, EngineError
 from segarena.predict.image import digest
@@ -36,7 +36,7 @@ def set_up(
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder")
     out.mkdir(parents=True, exist_ok=True)
-    with unpacked(archive) as folder:
+    with unpack(archive) as folder:
         facts = contents.read_facts(folder)
         protocols = contents.read_protocols(folder, facts)
         config = contents.read_config(folder)
@@ -55,7 +55,7 @@ def set_up(
     return notes
 
 
-def play(out: Path, *, cores: int) -> None:
+def run_again(out: Path, *, cores: int) -> None:
     """Run the workflow in a folder that `set_up` made; raises EngineError where it fails."""
     options = ["--directory", str(out), "--cores", str(cores), "--rerun-incomplete"]
     words = command(out / "config.yaml", *options, "--quiet", "all")
@@ -84,8 +84,8 @@ def differences(archive: Path, out: Path) -> tuple[Difference, list[str]]:
 
     The second part is where sessions part first. Times are never the same and are not compared.
     """
-    with opened(archive) as before, opened(out) as after:
-        return compare(before, after), played_differently(before, after)
+    with open_run(archive) as before, open_run(out) as after:
+        return compare(before, after), first_differences(before, after)
 
 
 def _isolating(config: dict[str, Any], submissions: Path) -> str:

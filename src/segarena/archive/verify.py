@@ -19,7 +19,7 @@ from typing import Any
 
 from segarena.archive import contents
 from segarena.archive.bundle import software_versions
-from segarena.archive.opened import files_of, sum_problems, unpacked
+from segarena.archive.unpack import files_of, sum_problems, unpack
 from segarena.case import UNREADABLE, npy_header, read_truth
 from segarena.errors import ConfigError, SegArenaError
 from segarena.extras import INSTALL, without
@@ -27,9 +27,9 @@ from segarena.files import read_json
 from segarena.prompt import step as prompt_step
 from segarena.protocol import (
     Protocol,
-    plays,
     prompt_values,
     regions,
+    repetitions,
     steps,
     wants_areas,
 )
@@ -72,17 +72,17 @@ class Archived:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def played(self) -> Iterator[tuple[str, str, str]]:
-        """Yield every (play, submission, case)."""
-        yield from contents.played(self.facts, self.protocols)
+    def sessions(self) -> Iterator[tuple[str, str, str]]:
+        """Yield every (repetition, submission, case)."""
+        yield from contents.sessions(self.facts, self.protocols)
 
-    def protocol(self, play: str) -> Protocol:
-        """Return the protocol of a play."""
-        return contents.protocol_of(play, self.protocols)
+    def protocol(self, repetition: str) -> Protocol:
+        """Return the protocol of a repetition."""
+        return contents.protocol_of(repetition, self.protocols)
 
-    def file(self, stage: str, play: str, submission: str, case: str, name: str) -> Path:
+    def file(self, stage: str, repetition: str, submission: str, case: str, name: str) -> Path:
         """Return a file of a session."""
-        return self.results / stage / play / submission / case / name
+        return self.results / stage / repetition / submission / case / name
 
 
 def verify(archive: Path, *, truth: Path | None = None) -> Findings:
@@ -91,7 +91,7 @@ def verify(archive: Path, *, truth: Path | None = None) -> Findings:
     Raises ConfigError where the file cannot be opened as an archive at all.
     """
     found = Findings()
-    with unpacked(Path(archive)) as folder:
+    with unpack(Path(archive)) as folder:
         found.checks("checksums", sum_problems(folder), count=len(list(folder.rglob("*.*"))))
         archived = _read(folder, found)
         if archived is None:
@@ -103,17 +103,17 @@ def verify(archive: Path, *, truth: Path | None = None) -> Findings:
             *(_check_files, _check_crate, _check_described, _check_sessions, _check_scores),
             *(_check_tables, _check_ranks, _check_answers),
         ):
-            with _told(check.__name__.removeprefix("_check_"), found):
+            with _report_broken(check.__name__.removeprefix("_check_"), found):
                 check(archived, found)
-        with _told("truth", found):
+        with _report_broken("truth", found):
             _check_truth(archived, truth, found)
-        with _told("code", found):
+        with _report_broken("code", found):
             _note_code(archived, found)
     return found
 
 
 @contextlib.contextmanager
-def _told(what: str, found: Findings) -> Iterator[None]:
+def _report_broken(what: str, found: Findings) -> Iterator[None]:
     """Turn whatever a file of the archive makes a reader raise into a line of what is wrong."""
     try:
         yield
@@ -147,7 +147,9 @@ def _has_what_it_names(archived: Archived, found: Findings) -> bool:
     """
     facts, protocols = archived.facts, archived.protocols
     named = len(facts["cases"]) * sum(
-        len(plays(protocol)) * len(contents.players(facts, name)) * len(steps(protocol))
+        len(repetitions(protocol))
+        * len(contents.eligible_submissions(facts, name))
+        * len(steps(protocol))
         for name, protocol in protocols.items()
     )
     there = len(files_of(archived.folder))
@@ -207,7 +209,7 @@ def _described(
 ) -> dict[str, Any] | None:
     """Return what a JSON file of the archive holds, where it has its form; note what is wrong."""
     if not path.is_file():
-        return None  # told as missing
+        return None  # reported as missing
     try:
         value = contents.read_stranger_json(path, schema, name)
     except ConfigError as error:
@@ -218,16 +220,16 @@ def _described(
 
 
 def _check_sessions(archived: Archived, found: Findings) -> None:
-    """Records and prompts belong where they lie, and each prompt says all that was said before."""
+    """Records and prompts are of their place; each prompt file repeats all earlier prompts."""
     sessions = 0
     problems = []
-    for play, submission, case in archived.played():
-        protocol = archived.protocol(play)
+    for repetition, submission, case in archived.sessions():
+        protocol = archived.protocol(repetition)
         before: dict[str, Any] = {}
         for k in contents.interactions(protocol):
-            said_json = archived.file("prompt", play, submission, case, f"{k}.json")
-            record_json = archived.file("predict", play, submission, case, f"{k}.json")
-            place = f"{play}/{submission}/{case}/{k}"
+            prompts_json = archived.file("prompt", repetition, submission, case, f"{k}.json")
+            record_json = archived.file("predict", repetition, submission, case, f"{k}.json")
+            place = f"{repetition}/{submission}/{case}/{k}"
             head = {
                 "case": case,
                 "protocol": protocol["name"],
@@ -244,29 +246,29 @@ def _check_sessions(archived: Archived, found: Findings) -> None:
                 "seed": protocol["seed"],
             }
             name = f"results/prompt/{place}.json"
-            said = _described(said_json, "prompt", name, expected_prompt, found)
+            prompts = _described(prompts_json, "prompt", name, expected_prompt, found)
             name = f"results/predict/{place}.json"
             record = _described(record_json, "record", name, head | identity, found)
-            if said is None or record is None:
-                continue  # told as missing, or as broken
-            problems += _not_points(f"prompt/{place}", said)
-            if (record["status"] == "not_asked") == said["asked"]:
+            if prompts is None or record is None:
+                continue  # reported as missing, or as broken
+            problems += _not_points(f"prompt/{place}", prompts)
+            if (record["status"] == "not_asked") == prompts["asked"]:
                 problems.append(
-                    f"predict/{place}: {record['status']}, but asked is {said['asked']}"
+                    f"predict/{place}: {record['status']}, but asked is {prompts['asked']}"
                 )
-            if not _continues(said, before):
+            if not _continues(prompts, before):
                 problems.append(f"prompt/{place}: takes back what was said before")
-            before = said
+            before = prompts
         sessions += 1
     found.checks("sessions (records and prompts agree)", problems, count=sessions)
 
 
-def _not_points(place: str, said: dict[str, Any]) -> list[str]:
+def _not_points(place: str, prompts: dict[str, Any]) -> list[str]:
     """Return a line where a click or a voxel of a scribble is no three whole numbers."""
     plain = all(
         isinstance(point, list) and len(point) == 3 and all(type(n) is int for n in point)
         for kind in ("clicks", "scribbles")
-        for points in said.get(kind, [])
+        for points in prompts.get(kind, [])
         for point in (*points["fg"], *points["bg"])
     )
     return [] if plain else [f"{place}.json: clicks and scribbles are voxels (z, y, x)"]
@@ -280,16 +282,16 @@ def _differs(name: str, there: dict[str, Any], expected: dict[str, Any]) -> list
     ]
 
 
-def _continues(said: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Return whether every list in `before` begins the same list in `said`."""
-    if before.get("boxes") is not None and said["boxes"] != before["boxes"]:
+def _continues(prompts: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Return whether every list in `before` begins the same list in `prompts`."""
+    if before.get("boxes") is not None and prompts["boxes"] != before["boxes"]:
         return False
-    pairs = zip(before.get("clicks_order", []), said["clicks_order"], strict=False)
+    pairs = zip(before.get("clicks_order", []), prompts["clicks_order"], strict=False)
     if any(later[: len(earlier)] != earlier for earlier, later in pairs):
         return False
     return all(
         later[kind][: len(points)] == points
-        for earlier, later in zip(before.get("clicks", []), said["clicks"], strict=False)
+        for earlier, later in zip(before.get("clicks", []), prompts["clicks"], strict=False)
         for kind, points in earlier.items()
     )
 
@@ -298,12 +300,12 @@ def _check_scores(archived: Archived, found: Findings) -> None:
     """Each score table has the rows that protocol and case ask for, in their order."""
     problems = []
     count = 0
-    for play, submission, case in archived.played():
-        protocol = archived.protocol(play)
-        name = f"score/{play}/{submission}/{case}.csv"
+    for repetition, submission, case in archived.sessions():
+        protocol = archived.protocol(repetition)
+        name = f"score/{repetition}/{submission}/{case}.csv"
         path = archived.results / name
         if not path.is_file():
-            continue  # told as missing
+            continue  # reported as missing
         labels = read_json(archived.results / f"prompt/{name[6:-4]}/1.json")["labels"]
         ids = read_json(archived.results / f"prepare/{case}.json")["labels"]
         scored = [ids[str(label)] for label in labels]
@@ -337,17 +339,19 @@ def _regions_of(labels: list[int], protocol: Protocol) -> list[str]:
 
 def _check_tables(archived: Archived, found: Findings) -> None:
     cases = list(archived.facts["cases"])
-    pairs = dict.fromkeys((play, submission) for play, submission, _ in archived.played())
-    for play, submission in pairs:
-        protocol = archived.protocol(play)
-        scores = [str(archived.results / f"score/{play}/{submission}/{c}.csv") for c in cases]
+    pairs = dict.fromkeys(
+        (repetition, submission) for repetition, submission, _ in archived.sessions()
+    )
+    for repetition, submission in pairs:
+        protocol = archived.protocol(repetition)
+        scores = [str(archived.results / f"score/{repetition}/{submission}/{c}.csv") for c in cases]
         records = [
-            str(archived.file("predict", play, submission, case, f"{k}.json"))
+            str(archived.file("predict", repetition, submission, case, f"{k}.json"))
             for case in cases
             for k in contents.interactions(protocol)
         ]
-        with tempfile.TemporaryDirectory() as aside:
-            made = {kind: Path(aside, f"{kind}.csv") for kind in ("metrics", "labels")}
+        with tempfile.TemporaryDirectory() as tmp:
+            made = {kind: Path(tmp, f"{kind}.csv") for kind in ("metrics", "labels")}
             metrics_step.main(
                 scores,
                 records,
@@ -358,7 +362,7 @@ def _check_tables(archived: Archived, found: Findings) -> None:
             )
             problems = []
             for kind, output in made.items():
-                table = f"score/{play}/{submission}_{kind}.csv"
+                table = f"score/{repetition}/{submission}_{kind}.csv"
                 problems += _compared(archived.results / table, output, f"results/{table}")
         found.checks("team tables from scores and records", problems)
 
@@ -367,20 +371,20 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
     facts = archived.facts
     for name, protocol in archived.protocols.items():
         tables = [
-            str(archived.results / f"score/{play}/{submission}_metrics.csv")
-            for play in plays(protocol)
-            for submission in contents.players(facts, name)
+            str(archived.results / f"score/{repetition}/{submission}_metrics.csv")
+            for repetition in repetitions(protocol)
+            for submission in contents.eligible_submissions(facts, name)
         ]
         left_out = facts["left_out"].get(name)
-        with tempfile.TemporaryDirectory() as aside:
+        with tempfile.TemporaryDirectory() as tmp:
             rank_step.main(
                 tables,
-                Path(aside, "results", "rank", name),
+                Path(tmp, "results", "rank", name),
                 groups={case: about["groups"] for case, about in facts["cases"].items()},
                 protocol=protocol,
                 **({"left_out": left_out} if left_out else {}),
             )
-            made = contents.table_files(name, Path(aside, "results"))
+            made = contents.table_files(name, Path(tmp, "results"))
             there = contents.table_files(name, archived.results)
             if without("pyarrow"):
                 there = [file for file in there if not file.endswith(".parquet")]
@@ -389,7 +393,7 @@ def _check_ranks(archived: Archived, found: Findings) -> None:
             problems += [f"{file}: not of a ranking" for file in sorted(set(there) - set(made))]
             for file in sorted(set(made) & set(there)):
                 same = _same_csv if file.endswith(".csv") else _same_parquet
-                if not same(archived.folder / file, Path(aside, file)):
+                if not same(archived.folder / file, Path(tmp, file)):
                     problems.append(f"{file}: is not what the team tables give")
             named = {text for file in there for text in _software(archived.folder / file)}
             if len(named - {""}) > 1:
@@ -449,11 +453,11 @@ def _check_answers(archived: Archived, found: Findings) -> None:
     if kind != "all":
         which = {"none": "no answers are", "final": "only the final answers are"}[kind]
         found.unchecked.append(f"answers: {which} in the archive")
-    for play, submission, case in archived.played():
-        protocol = archived.protocol(play)
+    for repetition, submission, case in archived.sessions():
+        protocol = archived.protocol(repetition)
         for k in contents.answered(protocol, kind):
-            path = archived.file("predict", play, submission, case, f"{k}.npz")
-            name = f"results/predict/{play}/{submission}/{case}/{k}.npz"
+            path = archived.file("predict", repetition, submission, case, f"{k}.npz")
+            name = f"results/predict/{repetition}/{submission}/{case}/{k}.npz"
             problems = []
             try:
                 about = read_json(archived.results / f"prepare/{case}.json")
@@ -471,8 +475,8 @@ def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
     with zipfile.ZipFile(path) as archive, archive.open("segs.npy") as member:
         found, dtype = npy_header(member)
         size = member.tell() + math.prod(found) * dtype.itemsize
-        whole = archive.getinfo("segs.npy").file_size == size
-    if found != shape or dtype.kind != "u" or not whole:
+        complete = archive.getinfo("segs.npy").file_size == size
+    if found != shape or dtype.kind != "u" or not complete:
         raise ValueError(f"segs is {dtype} {found}, expected labels {shape}")
 
 
@@ -493,7 +497,7 @@ def _check_truth(archived: Archived, truth: Path | None, found: Findings) -> Non
         known = image_npz.is_file() and file_digest(image_npz) == about["image_sha256"]
         if not known:
             found.unchecked.append(f"boxes of {case}: not the run's {image_npz.name} in {truth}")
-        with tempfile.TemporaryDirectory() as aside:
+        with tempfile.TemporaryDirectory() as tmp:
             not_as = _not_as(archived, case, truth_npz)
             found.checks("cases are as their truths say", not_as)
             if not_as:
@@ -501,7 +505,7 @@ def _check_truth(archived: Archived, truth: Path | None, found: Findings) -> Non
             files = {"truth": str(truth_npz)}
             if known:
                 files["image"] = str(image_npz)
-            _check_case(archived, case, files, Path(aside), found)
+            _check_case(archived, case, files, Path(tmp), found)
 
 
 def _not_as(archived: Archived, case: str, truth_npz: Path) -> list[str]:
@@ -516,15 +520,15 @@ def _not_as(archived: Archived, case: str, truth_npz: Path) -> list[str]:
 
 
 def _check_case(
-    archived: Archived, case: str, files: dict[str, str], aside: Path, found: Findings
+    archived: Archived, case: str, files: dict[str, str], tmp: Path, found: Findings
 ) -> None:
-    for play, submission, played in archived.played():
-        if played != case:
+    for repetition, submission, other in archived.sessions():
+        if other != case:
             continue
-        place = f"{play}/{submission}/{case}"
+        place = f"{repetition}/{submission}/{case}"
         try:
-            _check_values(archived, play, submission, case, files, aside, found)
-            _check_prompts(archived, play, submission, case, files, aside, found)
+            _check_values(archived, repetition, submission, case, files, tmp, found)
+            _check_prompts(archived, repetition, submission, case, files, tmp, found)
         except BROKEN as error:
             reason = printable(error) or type(error).__name__
             found.wrong.append(f"{place}: cannot be computed again: {reason}")
@@ -532,22 +536,22 @@ def _check_case(
 
 def _check_values(
     archived: Archived,
-    play: str,
+    repetition: str,
     submission: str,
     case: str,
     files: dict[str, str],
-    aside: Path,
+    tmp: Path,
     found: Findings,
 ) -> None:
-    protocol = archived.protocol(play)
-    name = f"results/score/{play}/{submission}/{case}.csv"
+    protocol = archived.protocol(repetition)
+    name = f"results/score/{repetition}/{submission}/{case}.csv"
     lines = (archived.folder / name).read_text(encoding="utf-8").splitlines()[1:]
     problems = []
     numbers = contents.answered(protocol, archived.facts["answers"])
     if not numbers:
         return
-    answers = [archived.file("predict", play, submission, case, f"{k}.npz") for k in numbers]
-    output = aside / "scores.csv"
+    answers = [archived.file("predict", repetition, submission, case, f"{k}.npz") for k in numbers]
+    output = tmp / "scores.csv"
     score_step.main(
         {"truth": files["truth"], "answers": answers},
         str(output),
@@ -557,8 +561,8 @@ def _check_values(
     made = output.read_text(encoding="utf-8").splitlines()[1:]
     for position, k in enumerate(numbers, start=1):
         here = [line.split(",", 1)[1] for line in lines if line.startswith(f"{k},")]
-        anew = [line.split(",", 1)[1] for line in made if line.startswith(f"{position},")]
-        if here != anew:
+        remade = [line.split(",", 1)[1] for line in made if line.startswith(f"{position},")]
+        if here != remade:
             problems.append(f"{name}: interaction {k} is not what the answer scores")
     found.checks("scores from answers and truth", problems, count=len(made))
 
@@ -572,34 +576,36 @@ def _score_options(protocol: Protocol) -> dict[str, Any]:
 
 def _check_prompts(
     archived: Archived,
-    play: str,
+    repetition: str,
     submission: str,
     case: str,
     files: dict[str, str],
-    aside: Path,
+    tmp: Path,
     found: Findings,
 ) -> None:
-    protocol = archived.protocol(play)
+    protocol = archived.protocol(repetition)
     numbers = contents.answered(protocol, archived.facts["answers"])
     for k, step in enumerate(steps(protocol), start=1):
         given: dict[str, str] = {key: files[key] for key in ("truth", "image") if key in files}
         if step["prompt"] == "box" and "image" not in given:
-            continue  # told for the case
+            continue  # reported for the case
         if step["prompt"] == "drawn":
             given["drawn"] = str(archived.folder / contents.drawn_file(case))
         if k > 1:
-            given["said"] = str(archived.file("prompt", play, submission, case, f"{k - 1}.json"))
-            answer = archived.file("predict", play, submission, case, f"{k - 1}.npz")
+            given["prompts"] = str(
+                archived.file("prompt", repetition, submission, case, f"{k - 1}.json")
+            )
+            answer = archived.file("predict", repetition, submission, case, f"{k - 1}.npz")
             if k - 1 not in numbers:
                 found.unchecked.append(
-                    f"prompt/{play}/{submission}/{case}/{k}.json: the answer before it "
+                    f"prompt/{repetition}/{submission}/{case}/{k}.json: the answer before it "
                     "is not in the archive"
                 )
                 continue
             given["answer"] = str(answer)
-        there = archived.file("prompt", play, submission, case, f"{k}.json")
-        made = aside / "said.json"
-        values = prompt_values(protocol, k, plays(protocol).index(play))
+        there = archived.file("prompt", repetition, submission, case, f"{k}.json")
+        made = tmp / "prompts.json"
+        values = prompt_values(protocol, k, repetitions(protocol).index(repetition))
         prompt_step.main(given, str(made), case, k, values)
         same = there.read_bytes() == made.read_bytes()
         name = f"results/{there.relative_to(archived.results)}"

@@ -6,8 +6,8 @@ and nobody scores it zero for it. A submission without the file takes everything
 
 It has to be known before any job is planned, so it is read from the archive's layers as they lie in
 it, without an engine. Nothing in it is trusted: it is a small YAML file or it is not usable, and
-then the submission plays nothing, with that as the reason. An archive that cannot be read at all
-says nothing here; the predict stage tells what is wrong with it.
+then the submission is not run, with that as the reason. An archive that cannot be read at all
+is no reason here; the predict stage reports what is wrong with it.
 """
 
 import contextlib
@@ -18,7 +18,14 @@ from typing import IO, Any
 
 from segarena.errors import ConfigError, SubmissionError
 from segarena.files import remembered
-from segarena.predict.image import UNREADABLE, beside, budget_of, opened_archive, parts, unpacked
+from segarena.predict.image import (
+    UNREADABLE,
+    budget_of,
+    decompressed,
+    link_target,
+    open_archive,
+    parts,
+)
 from segarena.predict.manifest import image_of
 from segarena.predict.tarball import Budget, NoTar, members
 from segarena.protocol import validate
@@ -33,7 +40,7 @@ _MOST_VALUES = 200
 
 
 def refusal(source: Path, kinds: Collection[str], cache: Path) -> str | None:
-    """Return why a submission cannot be told these kinds of prompts, or None where it can.
+    """Return why a submission cannot use these kinds of prompts, or None where it can.
 
     kinds: of a protocol's steps. cache: a JSON file, for archives.
     """
@@ -79,11 +86,11 @@ def _text_of_archive(source: Path) -> str | None:
     links: dict[str, str] = {}
     order: list[str] = []
     try:
-        with opened_archive(source) as stream:
+        with open_archive(source) as stream:
             budget = budget_of(source)
             for place, member in parts(stream, budget):
                 if member.kind == "link":
-                    links[place] = beside(place, member)
+                    links[place] = link_target(place, member)
                 elif place == "manifest.json":
                     _, order = image_of(member.content.read(_LARGEST_MANIFEST))
                 else:
@@ -98,7 +105,7 @@ def _text_of_archive(source: Path) -> str | None:
 def _texts_of_layer(file: Any, budget: Budget) -> Iterator[str | None]:
     """Yield the file's text where a layer writes it, None where it takes it away."""
     with contextlib.suppress(NoTar):
-        for member in members(unpacked(file), budget):
+        for member in members(decompressed(file), budget):
             if member.path == f"workspace/{FILE}" and member.kind == "file":
                 yield _text(member.content)
             elif member.path in {

@@ -51,7 +51,7 @@ def take_answer(path: Path, shape: tuple[int, ...], largest_bytes: int) -> np.nd
     `segs` has this shape and whole numbers from 0 to 65535, NoAnswer where there is none, and
     EngineError where the disk fails.
     """
-    with _opened(path, largest_bytes) as file:
+    with _open_answer(path, largest_bytes) as file:
         return _as_labels(_segs(file, path.name, shape))
 
 
@@ -66,7 +66,7 @@ def image_shape(image_npz: Path) -> tuple[int, ...]:
         ) from error
 
 
-def _opened(path: Path, largest_bytes: int) -> CarefulFile:
+def _open_answer(path: Path, largest_bytes: int) -> CarefulFile:
     name = path.name
     try:
         handle = _handle(path)

@@ -11,7 +11,7 @@ def main(
     output: str,
     *,
     submission: str,
-    plays: list[str],
+    repetitions: list[str],
     cases: list[str],
     interactions: int,
     store: str,
@@ -24,7 +24,9 @@ def main(
     answers = Store(Path(store))
     alone = len(answers.runs()) <= 1
     freed = []
-    for folder in (predicted / play / submission / case for play in plays for case in cases):
+    for folder in (
+        predicted / repetition / submission / case for repetition in repetitions for case in cases
+    ):
         final = read_json(folder / f"{interactions}.json")["key"]
         for k in range(1, interactions):
             size = _remove(folder / f"{k}.npz")

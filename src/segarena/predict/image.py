@@ -1,7 +1,7 @@
 """What a submission is: read from its archive without any engine.
 
 The image ID is the sha256 of the image's configuration, which the archive holds; so a submission
-is recognised whatever its tag, and an archive packed anew with the same content costs nothing.
+is recognised whatever its tag, and an archive packed again with the same content costs nothing.
 
 The archive is read to its last byte, on a budget (segarena.predict.tarball), every layer is
 compared with the digest that the configuration gives, and what the configuration asks for with what
@@ -105,8 +105,8 @@ def content(layers: list[str], settings: dict[str, Any]) -> str:
 
     Engines that keep images in containerd's store have an ID of their own for every image.
     """
-    kept = {key: settings.get(key) or None for key in ("User", "Env", "Entrypoint", "Volumes")}
-    return f"sha256:{json_digest([layers, kept])}"
+    chosen = {key: settings.get(key) or None for key in ("User", "Env", "Entrypoint", "Volumes")}
+    return f"sha256:{json_digest([layers, chosen])}"
 
 
 def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:
@@ -129,10 +129,10 @@ def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def opened_archive(source: Path) -> Iterator[Any]:
+def open_archive(source: Path) -> Iterator[Any]:
     """Open an archive as a plain one, whatever packs it."""
     with _our_file(source) as file:
-        yield _Telling(unpacked(file)) if _packing(file.peek(8)) else file
+        yield _PlainStream(decompressed(file)) if _packing(file.peek(8)) else file
 
 
 def budget_of(source: Path) -> Budget:
@@ -172,7 +172,7 @@ def _folders_of(place: str) -> Iterator[str]:
         yield place
 
 
-def beside(place: str, member: Member) -> str:
+def link_target(place: str, member: Member) -> str:
     """Return where a link of the archive leads."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(place), member.target))
 
@@ -188,21 +188,21 @@ def _contents(file: "_Hashing", budget: Budget) -> _Contents:
     packed = io.BufferedReader(file, _CHUNK)
     if not packed.peek(1):
         raise NoTar("it is empty")
-    stream = unpacked(packed)
+    stream = decompressed(packed)
     found = _Contents({}, {})
     links: dict[str, str] = {}
-    kept = 0
+    chosen = 0
     for place, member in parts(stream, budget):
         if member.kind == "link":
-            links[place] = beside(place, member)
+            links[place] = link_target(place, member)
         elif member.content.peek(1)[:1] in (b"{", b"["):
             content = member.content.read(_LARGEST_JSON + 1)
-            kept += len(content)
-            if len(content) > _LARGEST_JSON or kept > _MOST_JSON:
+            chosen += len(content)
+            if len(content) > _LARGEST_JSON or chosen > _MOST_JSON:
                 raise SubmissionError(f"{place}: more JSON than any image needs")
             found.jsons[place] = content
         else:
-            found.layers[place] = read_layer(unpacked(member.content), budget)
+            found.layers[place] = read_layer(decompressed(member.content), budget)
     while stream.read(_CHUNK):  # a packed file's checksum stands at its end
         budget.spend(_CHUNK)
     found.layers.update({name: found.layers[t] for name, t in links.items() if t in found.layers})
@@ -235,7 +235,7 @@ def _why(error: BaseException) -> str:
     return printable(error) or type(error).__name__
 
 
-def unpacked(file: Any) -> Any:
+def decompressed(file: Any) -> Any:
     """Return the content of a buffered file, unpacked in whatever way it is packed."""
     packed = _packing(file.peek(8))
     if packed == "gz":
@@ -251,7 +251,7 @@ def _unpacked_zst(file: Any) -> Any:
     import zstandard
 
     reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-    return _Telling(reader, zstandard.ZstdError)
+    return _PlainStream(reader, zstandard.ZstdError)
 
 
 def _packing(start: bytes) -> str:
@@ -311,7 +311,7 @@ class _Xz(io.RawIOBase):
         return packed
 
 
-class _Telling:
+class _PlainStream:
     """A stream that can be read and nothing else; its own kind of error becomes a ValueError.
 
     (An HTTP client would take the length of the packed file for that of the stream.)

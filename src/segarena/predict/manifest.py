@@ -2,8 +2,8 @@
 
 An engine reads these JSON files by rules of its own (keys in any case, a number of wrong types that
 end in an error of the engine's), so they are compared with what the image specification allows.
-What is refused here is the submission's fault, by the fact that the file breaks a rule; whatever an
-engine says afterwards needs no interpreting.
+What is rejected here is the submission's fault, by the fact that the file breaks a rule; whatever
+an engine says afterwards needs no interpreting.
 """
 
 import posixpath

@@ -25,7 +25,7 @@ from segarena.case import (
     write_answer,
 )
 from segarena.errors import EngineError
-from segarena.files import read_json, whole, write_json
+from segarena.files import atomic_write, read_json, write_json
 from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
@@ -46,7 +46,7 @@ STATUSES = {
     "too_much_output": "stopped at a limit on files, output or disk",
     "bad_image": "the archive or folder is no usable submission; nothing was run",
 }
-"""Every status that a record can have; docs/isolation.md tells what leads to each."""
+"""Every status that a record can have; docs/isolation.md says what leads to each."""
 
 LOG_LINES = 100
 LOG_LINE_CHARACTERS = 2000
@@ -60,7 +60,7 @@ def answer(
     image: Image,
     case: str,
     image_npz: Path,
-    said_json: Path,
+    prompts_json: Path,
     previous_npz: Path | None,
     rules: dict[str, Any],
     answer_npz: Path,
@@ -69,7 +69,7 @@ def answer(
     with_gpu: bool = False,
     origin: tuple[str, ...] = (),
 ) -> Record:
-    """Play one interaction: write the answer in force after it and the record of how it went.
+    """Run one interaction: write the answer in force after it and the record of how it went.
 
     rules: the protocol's name, version, time, limits and on_failure. Beside the record its .log is
     for the team: what happened and the last lines that its program printed. The record of the
@@ -77,29 +77,31 @@ def answer(
     asked for, and kept. with_gpu: whether calls have a GPU. origin: see `answer_key`. Returns the
     record. Raises EngineError where the infrastructure fails; then nothing is written.
     """
-    said = read_json(said_json)
+    prompts = read_json(prompts_json)
     before = read_json(previous_npz.with_suffix(".json")) if previous_npz else {}
     used, seen = before.get("case_seconds", 0.0), before.get("seen", "")
     previous = read_answer(previous_npz) if previous_npz else None
     shape = image_shape(image_npz)
-    limits = limits_of(rules, len(said["labels"]), used)
-    found, key, facts = False, None, _not_run(image, said, limits)
+    limits = limits_of(rules, len(prompts["labels"]), used)
+    found, key, facts = False, None, _not_run(image, prompts, limits)
     if facts is None:
         zeros = np.zeros(shape, np.uint8)
-        members = _new_members(image_npz, said, zeros if previous is None else previous)
+        members = _new_members(image_npz, prompts, zeros if previous is None else previous)
         seen = seen_digest(seen, image_npz, members)
         key = answer_key(image, case, limits, gpu=with_gpu, seen=seen, origin=list(origin))
         ask = partial(_call, image, case, image_npz, members, limits)
         found, facts = _reuse_or_ask(store, key, ask, limits, with_gpu=with_gpu)
     if facts["status"] == "timed_out":
-        facts["message"] = _overtime(rules["time"], len(said["labels"]), limits, facts["seconds"])
+        facts["message"] = _overtime(
+            rules["time"], len(prompts["labels"]), limits, facts["seconds"]
+        )
     segs = facts.pop("segs", None)
     printed = facts.pop("printed", "")
     head = {
         "case": case,
         "protocol": rules["name"],
         "version": rules["version"],
-        "interaction": said["interaction"],
+        "interaction": prompts["interaction"],
     }
     keys = ("status", "message", "exit_code", "seconds", "own_seconds", "peak_memory_bytes")
     what_happened = {key: facts[key] for key in (*keys, "limits", "written") if key in facts}
@@ -118,9 +120,9 @@ def answer(
             if segs is None:
                 segs = _fallback(previous, shape, rules["on_failure"], facts["status"])
             write_answer(answer_npz, segs)
-        with whole(record_json.with_suffix(".log")) as aside:
+        with atomic_write(record_json.with_suffix(".log")) as tmp:
             message = _printable(facts["message"])
-            aside.write_text(f"{facts['status']}: {message}\n{printed}", "utf-8")
+            tmp.write_text(f"{facts['status']}: {message}\n{printed}", "utf-8")
         record = {**head, **what_happened, **tail, "answer_sha256": file_digest(answer_npz)}
         write_json(record_json, record)
     return record
@@ -136,7 +138,7 @@ def _reuse_or_ask(
         stored = store.find(key)
         facts = within(stored, limits.seconds) if stored else None
         if facts is not None:
-            return True, {**facts, "limits": _told(limits)}
+            return True, {**facts, "limits": _limits_as_json(limits)}
         if with_gpu and not gpu.assigned():
             raise EngineError(
                 f"{store.folder}: an answer that was here is gone or damaged, and this job has no "
@@ -147,28 +149,28 @@ def _reuse_or_ask(
             return False, store.keep(key, facts.pop("segs"), facts)
 
 
-def make_input(path: Path, image_npz: Path, said: dict[str, Any], previous: np.ndarray) -> None:
-    """Write the .npz that a submission reads: the prepared image and all that the user has said.
+def make_input(path: Path, image_npz: Path, prompts: dict[str, Any], previous: np.ndarray) -> None:
+    """Write the .npz that a submission reads: the prepared image and all prompts so far.
 
     previous: the answer in force, zeros before the first one.
     """
-    _write_input(path, image_npz, _new_members(image_npz, said, previous))
+    _write_input(path, image_npz, _new_members(image_npz, prompts, previous))
 
 
-def _new_members(image_npz: Path, said: dict[str, Any], previous: np.ndarray) -> Members:
+def _new_members(image_npz: Path, prompts: dict[str, Any], previous: np.ndarray) -> Members:
     """Return what the input of a submission has in place of the image file's members, or beside.
 
     prev_pred is there from the first click or scribble on.
     """
     members: Members = {}
-    if said["boxes"] != read_boxes(image_npz):
-        members["boxes"] = said["boxes"]
-    if any(said["clicks_order"]):
-        members["clicks"] = said["clicks"]
-        members["clicks_order"] = said["clicks_order"]
-    if "scribbles" in said:
-        members["scribbles"] = said["scribbles"]
-    if any(said["clicks_order"]) or "scribbles" in said:
+    if prompts["boxes"] != read_boxes(image_npz):
+        members["boxes"] = prompts["boxes"]
+    if any(prompts["clicks_order"]):
+        members["clicks"] = prompts["clicks"]
+        members["clicks_order"] = prompts["clicks_order"]
+    if "scribbles" in prompts:
+        members["scribbles"] = prompts["scribbles"]
+    if any(prompts["clicks_order"]) or "scribbles" in prompts:
         members["prev_pred"] = previous
     return members
 
@@ -219,7 +221,7 @@ def _call(
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
         facts = _facts(status, message, limits, outcome)
-        if image.get("tells_written"):
+        if image.get("report_writes"):
             facts["written"] = list(outcome.written)
         return {**facts, "segs": segs, "printed": _last_lines(log)}
 
@@ -277,17 +279,17 @@ def _facts(status: str, message: str, limits: Limits, outcome: Outcome | None = 
         "own_seconds": outcome.own_seconds if outcome else 0.0,
         "peak_memory_bytes": outcome.peak_memory_bytes if outcome else None,
         "timed_out": outcome.timed_out if outcome else False,
-        "limits": _told(limits),
+        "limits": _limits_as_json(limits),
         "host": socket.gethostname(),
         "gpu": gpu.described(),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _not_run(image: Image, said: dict[str, Any], limits: Limits) -> Facts | None:
+def _not_run(image: Image, prompts: dict[str, Any], limits: Limits) -> Facts | None:
     """Return the facts of a call that is not made, or None."""
-    if not said["asked"]:
-        return _facts("not_asked", said["reason"], limits)
+    if not prompts["asked"]:
+        return _facts("not_asked", prompts["reason"], limits)
     if image.get("status") == "bad_image":
         return _facts("bad_image", image["message"], limits)
     if limits.seconds <= 0:
@@ -296,7 +298,7 @@ def _not_run(image: Image, said: dict[str, Any], limits: Limits) -> Facts | None
     return None
 
 
-def _told(limits: Limits) -> dict[str, float]:
+def _limits_as_json(limits: Limits) -> dict[str, float]:
     return {"seconds": limits.seconds, "memory_bytes": limits.memory_bytes}
 
 

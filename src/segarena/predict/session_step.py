@@ -1,6 +1,7 @@
-"""Play all interactions of one submission on one case in turn: the same functions, the same files.
+"""Run all interactions of one submission on one case in turn: the same functions, the same files.
 
-One job instead of two an interaction: each costs half a second, on a cluster seconds of a held GPU.
+One job instead of two per interaction: each costs half a second, on a cluster seconds of a held
+GPU.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ def main(
     store: str,
     session: str,
 ) -> None:
-    """Prompt, predict, and again; outputs: said, answer and record of each interaction in turn.
+    """Prompt, predict, and again; outputs: prompts, answer and record of each interaction in turn.
 
     store: see `segarena.predict.step`. session: the digest under which the store notes all answers
     of a session, so that the next run knows without a plan that it needs no device for them.
@@ -31,11 +32,11 @@ def main(
     answers = Store(Path(store))
     if values["gpu"] and not gpu.assigned():
         answers.forget_session(session)  # noted again below, if all answers are still there
-    records = play(files, outputs, case=case, steps=steps, values=values, store=store)
+    records = run_session(files, outputs, case=case, steps=steps, values=values, store=store)
     answers.keep_session(session, [record["key"] for record in records if record["key"]])
 
 
-def play(
+def run_session(
     files: dict[str, str],
     outputs: list[str],
     *,
@@ -47,9 +48,9 @@ def play(
     """Do what `main` does, and yield the record of each interaction when its files are there."""
     before: dict[str, str] = {}
     for k, step in enumerate(steps, start=1):
-        said, answer, record_json = outputs[3 * k - 3 : 3 * k]
-        prompt({**files, **before}, said, case, k, step)
-        called = {**files, "said": said, "previous": before.get("answer")}
+        prompts, answer, record_json = outputs[3 * k - 3 : 3 * k]
+        prompt({**files, **before}, prompts, case, k, step)
+        called = {**files, "prompts": prompts, "previous": before.get("answer")}
         record = predict(called, answer, record_json, case=case, values=values, store=store)
-        before = {"said": said, "answer": answer}
+        before = {"prompts": prompts, "answer": answer}
         yield record

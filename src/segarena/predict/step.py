@@ -32,7 +32,7 @@ def main(
         image=read_json(files["submission"]),
         case=case,
         image_npz=Path(files["image"]),
-        said_json=Path(files["said"]),
+        prompts_json=Path(files["prompts"]),
         previous_npz=Path(previous) if previous else None,
         rules=rules,
         answer_npz=Path(answer_npz),

@@ -30,7 +30,7 @@ from numpy.lib import format as npy
 
 from segarena.case import read_boxes, write_answer
 from segarena.errors import CaseError, EngineError
-from segarena.files import read_json, whole, write_json
+from segarena.files import atomic_write, read_json, write_json
 from segarena.locks import Lock, held
 from segarena.predict.runners import Image, Limits
 from segarena.provenance import file_digest, json_digest
@@ -81,8 +81,8 @@ class Store:
 
     def copy_answer(self, key: str, target: Path) -> None:
         """Write a copy of a usable answer: a file of its own, since a run reads its time."""
-        with whole(target) as aside:
-            copy(self._entry(key).with_suffix(".npz"), aside)
+        with atomic_write(target) as tmp:
+            copy(self._entry(key).with_suffix(".npz"), tmp)
 
     def forget(self, key: str) -> int:
         """Remove an answer and return the bytes that this frees."""

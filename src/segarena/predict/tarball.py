@@ -3,7 +3,7 @@
 Python's tarfile reads a member's long name, its extended header and its map of holes whole before
 anybody can look at their size, and keeps every member that it has seen; a file of kilobytes fills
 all memory with that. Here nothing is kept, a name has a bound, and whatever two readers could
-understand differently (a name given twice, a global header that renames members) is refused: what
+understand differently (a name given twice, a global header that renames members) is rejected: what
 is checked here is what an engine unpacks.
 """
 

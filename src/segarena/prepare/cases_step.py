@@ -2,12 +2,12 @@
 
 import csv
 
-from segarena.files import read_json, whole
+from segarena.files import atomic_write, read_json
 
 
 def main(about_files: list[str], output: str) -> None:
     """Write one line a case."""
-    with whole(output) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(output) as tmp, tmp.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["case", "shape", "spacing_mm", "labels", "box", "warnings"])
         for about in map(read_json, about_files):

@@ -91,9 +91,9 @@ def find_labels(sheet: str | None, images: Path, labels: Path) -> Labels:
     """Return the sheet's labels; without one, those of a dataset.json beside both folders."""
     if sheet is not None:
         return labels_from_sheet(sheet)
-    beside = images.resolve().parent / "dataset.json"
-    if images.resolve().parent == labels.resolve().parent and beside.is_file():
-        return labels_from_nnunet(beside)
+    dataset_json = images.resolve().parent / "dataset.json"
+    if images.resolve().parent == labels.resolve().parent and dataset_json.is_file():
+        return labels_from_nnunet(dataset_json)
     return {}
 
 

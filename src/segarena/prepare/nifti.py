@@ -3,7 +3,7 @@
 A case is a pair of files of one name, one in the folder of images and one in the folder of labels:
 both NIfTI, both ready-made .npz, or a 2D picture (PNG, JPEG) with a PNG of its labels. A pair that
 cannot be used ends in one line that names the file and the reason; what is odd but unambiguous is
-used, and told as a warning.
+used, and reported as a warning.
 
 The label map must describe the image's voxels. It may store them in another axis order or
 direction; it is then turned to the image's, which moves voxels and changes none. Nothing is ever
@@ -65,7 +65,7 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     """Return (image file, label file) by case name, sorted; only the first pair is looked into.
 
     Hidden files and files of other types are passed over. Raises ConfigError with one line for each
-    file that has no partner, stands twice or has a name that cannot name a case.
+    file that has no partner, is there twice or has a name that cannot name a case.
     """
     problems: list[str] = []
     found_images = _files_by_case(images, "images", problems)
@@ -125,7 +125,7 @@ def prepare_case(
     the order of a ready-made case's spacing, "zyx" or "xyz".
     Raises CaseError with the file and the reason, ConfigError where `window` is none.
     """
-    chosen_window(modality=modality, window=window)  # a wrong one is told before a file is read
+    chosen_window(modality=modality, window=window)  # a wrong one is reported before a file is read
     if _kind(image) == ".npz":
         prepared, truth, warnings = _ready_made(
             image, label, modality=modality, window=window, npz_spacing=npz_spacing
@@ -308,7 +308,7 @@ def _suffix(path: Path) -> str:
 
 
 def _kind(path: Path) -> str:
-    return KINDS.get(_suffix(path), "NIfTI")  # read as one, any other file is told to be none
+    return KINDS.get(_suffix(path), "NIfTI")  # read as one, any other file is reported as none
 
 
 def _read(path: Path) -> Volume:

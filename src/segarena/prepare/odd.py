@@ -1,6 +1,6 @@
 """What a case's values say about themselves: warnings for what is probably a mistake.
 
-Nothing here is certain, so nothing is refused: a case is played as it is, and a person who reads
+Nothing here is certain, so nothing is rejected: a case is used as it is, and a person who reads
 the warning knows whether it is meant.
 """
 

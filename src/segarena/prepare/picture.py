@@ -1,8 +1,8 @@
 """One 2D picture, PNG or JPEG, as a volume of one slice.
 
 A picture knows no millimetres: its pixels are taken as 1 mm, so distances are in pixels. Rows are
-y, columns are x, as the file stores them; an EXIF rotation is told and not applied, because a label
-map next to it has none.
+y, columns are x, as the file stores them; an EXIF rotation is reported and not applied, because a
+label map next to it has none.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """2D cases from 3D ones: one slice a label, each a binary case of its own.
 
-Benchmarks of 2D interactive segmentation play volumes slice by slice: of each label the slice on
+Benchmarks of 2D interactive segmentation use volumes slice by slice: of each label the slice on
 which it is largest (or the middle one), as a picture of one structure. Such a case is CASE__LABEL,
 by the label's id, and has D = 1 and the label 1, so a submission that takes (D, H, W) takes it, and
 every later stage treats it as any other case. Its truth remembers where the slice was, so an answer
@@ -44,9 +44,9 @@ def slice_case(
 
     label: its id, as `Truth.ids` has it. rule and axis: see `slice_index`. size: None leaves the
     slice as it is, N makes it N by N. The
-    box is drawn anew on the slice, where the volume has boxes. Spacing is (across, row, column), in
-    mm, and grows as pixels do.
-    Raises CaseError where the label is not in the truth, or vanishes at that size.
+    box is drawn again on the slice, where the volume has boxes. Spacing is (across, row, column),
+    in mm, and grows as pixels do. Raises CaseError where the label is not in the truth, or vanishes
+    at that size.
     """
     number = {label_id: number for number, label_id in truth.ids.items()}.get(label)
     mask = truth.gts == number

@@ -1,11 +1,11 @@
-"""One NIfTI file, read so that a broken one is found and a harmless oddity is told.
+"""One NIfTI file, read so that a broken one is found and a harmless oddity is reported.
 
 nibabel knows the format, but it does not check a gzip's CRC, opens a header that declares 140 TB,
 and follows whatever affine the file holds. Image and label go through this one reader, which
 
 - compares the declared size with what the file can hold before it allocates anything,
 - reads a gzip to its end, where its CRC and length stand,
-- refuses a grid that cannot be used, and notes one that two readers would read differently.
+- rejects a grid that cannot be used, and notes one that two readers would read differently.
 
 Arrays leave in the file's own axis order reversed, (z, y, x) for a file's (x, y, z): a volume is
 never resampled or turned to a canonical orientation, so an answer fits back voxel by voxel.
@@ -88,7 +88,7 @@ def read_volume(path: str | Path) -> Volume:
     """
     path = Path(path)
     try:
-        with _opened(path) as stream:
+        with _open_volume(path) as stream:
             header, raw_header, data = _header_and_data(stream, path)
     except (OSError, EOFError, zlib.error) as error:
         raise CaseError(f"{path}: {_why_unreadable(error, path)}") from error
@@ -131,7 +131,7 @@ def check_finite(data: np.ndarray, path: Path) -> None:
         raise CaseError(f"{path}: {n_nan} NaN and {n_infinite} infinite voxels: put them right")
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open_volume(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if _is_named_gzip(path) else path.open("rb")
 
 
@@ -220,7 +220,7 @@ def _check_fields(raw: nibabel.Nifti1Header, path: Path) -> None:
 
 
 def _check_kind(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
-    """Refuse what is not one volume of numbers or colours, before its voxels are read."""
+    """Reject what is not one volume of numbers or colours, before its voxels are read."""
     if any(n > 1 for n in shape[3:]):
         raise CaseError(f"{path}: {len(shape)}D ({_shape_text(shape)}): give one volume per file")
     if sum(n > 1 for n in shape) < 2:

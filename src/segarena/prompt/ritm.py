@@ -1,9 +1,9 @@
-"""The user of the number-of-clicks evaluation: where he clicks next, and when he is satisfied.
+"""The user of the number-of-clicks evaluation: where it clicks next, and when it is satisfied.
 
 The rule is that of RITM (Sofiiuk, Petrov and Konushin, 2021; isegm/inference/clicker.py of
 SamsungLabs/ritm_interactive_segmentation at commit b9b4460), which EMC-Click and its medical forks
 kept: click the voxel that lies deepest inside the missed or the wrongly added area. The same rule
-is played here in a volume, per label.
+is used here in a volume, per label.
 
 "Exact" means that squared distances in voxels are compared as whole numbers: scipy's transform is
 the correctly rounded root of such a number, so equal depths are equal and different ones differ.
@@ -40,7 +40,7 @@ def ritm_click(
     than the added one; among equally deep voxels the first in row-major order.
 
     Without an error, or with all of it clicked, the published script clicks the first voxel as
-    background; here nothing is said.
+    background; here there is no click.
     """
     return _click(gts_mask, segs_mask, clicked, ignore, in_plane=gts_mask.shape[0] == 1)
 
@@ -54,14 +54,14 @@ def ritm(
 ) -> list[Click | None]:
     """Return the next click of each label of the truth, in the order of the sorted labels.
 
-    `gts`, `segs`: label maps (D, H, W). `previous_clicks`: what was said before, per label
+    `gts`, `segs`: label maps (D, H, W). `previous_clicks`: the clicks so far, per label
     {'fg': [[z, y, x], ...], 'bg': [...]}; None before the first click. `ignore_label`: voxels that
     hold it in the truth are no error for any label.
     """
     boxes = label_boxes(gts, segs, ignore_label=ignore_label)
-    said: Sequence[Clicks] = previous_clicks or [{} for _ in boxes]
+    earlier: Sequence[Clicks] = previous_clicks or [{} for _ in boxes]
     result: list[Click | None] = []
-    for (label, box), clicks in zip(boxes.items(), said, strict=True):
+    for (label, box), clicks in zip(boxes.items(), earlier, strict=True):
         start = [side.start for side in box]
         click = _click(
             gts[box] == label,

@@ -11,7 +11,7 @@ joining again those that were neighbours, because warping it as an image tears a
 width apart; a centre line is also broken where it branches, and pieces too short to be a stroke are
 dropped; and a limit keeps the longest strokes.
 
-In a volume the user works in slices: in the one with the most voxels of the region he corrects
+In a volume the user works in slices: in the one with the most voxels of the region it corrects
 (the lowest of equal ones), or in all of them.
 """
 
@@ -29,7 +29,7 @@ from segarena.prompt.seed import generator
 Kind = Literal["line", "centerline", "contour"]
 ClickRule = Literal["random", "center", "border"]
 Slices = Literal["largest", "all"]
-Said = dict[str, list[list[int]]]
+Marks = dict[str, list[list[int]]]
 
 LINES = (1, 3)
 BLUR_SIGMA_PX = (5.0, 20.0)
@@ -107,10 +107,10 @@ def apply(mask: np.ndarray, stroke: Stroke, *, max_pixels: int | None = None) ->
     scribble = unbroken(mask, stroke)
     if stroke.kind != "line":
         noise = _smooth_noise(mask.shape, stroke.break_smoothing_px, stroke.break_seed)
-        kept = noise > 0
+        unbroken_pixels = noise > 0
         if stroke.kind == "centerline":
-            kept &= ~_branches(scribble)
-        scribble = _unless_empty(scribble & kept, scribble)
+            unbroken_pixels &= ~_branches(scribble)
+        scribble = _unless_empty(scribble & unbroken_pixels, scribble)
     scribble = _unless_empty(_warped(scribble, stroke) & mask, scribble & mask)
     return _longest(scribble, max_pixels)
 
@@ -139,7 +139,7 @@ def scribbles(
     mix: Mapping[str, float] = ALIKE,
     max_voxels: int | None = None,
     slices: Slices = "largest",
-) -> tuple[list[Said | None], list[dict[str, list[dict[str, Any]]]]]:
+) -> tuple[list[Marks | None], list[dict[str, list[dict[str, Any]]]]]:
     """Return what the user scribbles on each label, and what was drawn for it.
 
     `gts`, `segs`: label maps (D, H, W). Without an answer yet (`segs` None) foreground is drawn on
@@ -149,20 +149,20 @@ def scribbles(
     Two lists in the order of the sorted labels: {'fg': [[z, y, x], ...], 'bg': [...]}, sorted, or
     None where nothing is wrong; and the parameters {'fg': [{'z': ..., 'kind': ...}], 'bg': ...}.
     """
-    said: list[Said | None] = []
+    marks: list[Marks | None] = []
     drawn: list[dict[str, list[dict[str, Any]]]] = []
     for label, box in label_boxes(gts, segs).items():
         rng = generator(seed, case, label, interaction, repetition)
-        voxels: Said = {"fg": [], "bg": []}
+        voxels: Marks = {"fg": [], "bg": []}
         record: dict[str, list[dict[str, Any]]] = {"fg": [], "bg": []}
         for sign, z, mask in _planes(gts, segs, label, box, slices):
             stroke = draw(mask, rng, mix, background=sign == "bg")
             pixels = np.argwhere(apply(mask, stroke, max_pixels=max_voxels)).tolist()
             voxels[sign] += [[z, y, x] for y, x in pixels]
             record[sign].append({"z": z, **asdict(stroke)})
-        said.append(voxels if voxels["fg"] or voxels["bg"] else None)
+        marks.append(voxels if voxels["fg"] or voxels["bg"] else None)
         drawn.append(record)
-    return said, drawn
+    return marks, drawn
 
 
 def clicks(
@@ -177,21 +177,21 @@ def clicks(
     count: int = 1,
     min_distance_px: float = 0.0,
     slices: Slices = "largest",
-) -> list[Said | None]:
+) -> list[Marks | None]:
     """Return the clicks on each label, in the regions and the form of `scribbles`.
 
     `count`: at most so many in each region and slice; fewer where no pixel is `min_distance_px`
     away from those already clicked.
     """
-    said: list[Said | None] = []
+    marks: list[Marks | None] = []
     for label, box in label_boxes(gts, segs).items():
         rng = generator(seed, case, label, interaction, repetition)
-        voxels: Said = {"fg": [], "bg": []}
+        voxels: Marks = {"fg": [], "bg": []}
         for sign, z, mask in _planes(gts, segs, label, box, slices):
             pixels = click_pixels(mask, rng, rule, count=count, min_distance_px=min_distance_px)
             voxels[sign] += [[z, y, x] for y, x in pixels]
-        said.append(voxels if voxels["fg"] or voxels["bg"] else None)
-    return said
+        marks.append(voxels if voxels["fg"] or voxels["bg"] else None)
+    return marks
 
 
 def click_pixels(
@@ -225,7 +225,7 @@ def click_pixels(
 
 def from_file(
     path: str | Path, shape: tuple[int, int, int], *, threshold: float = 0.5
-) -> list[Said]:
+) -> list[Marks]:
     """Return the scribbles that people drew on an image, one element per annotator.
 
     The file is an .npz as MedScribble's, with `scribbles` (annotator, positive then negative, H,

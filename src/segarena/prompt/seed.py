@@ -15,7 +15,7 @@ def generator(
 ) -> np.random.Generator:
     """Return the generator of one label at one interaction of one case.
 
-    `interaction` counts from 1; `repetition` 0 is the protocol played once. The name is hashed with
+    `interaction` counts from 1; `repetition` 0 is the protocol run once. The name is hashed with
     SHA-256 because Python's own hash differs between processes.
     """
     name = f"{seed}\0{case}\0{label}\0{interaction}\0{repetition}"

@@ -7,25 +7,27 @@ import numpy as np
 
 from segarena.case import Truth, ignored, read_answer, read_boxes, read_truth
 from segarena.files import read_json, write_json
-from segarena.prompt.user import Said, Scene, first_words, has_spoken, say
+from segarena.prompt.user import Prompts, Scene, has_prompts, next_prompts, no_prompts
 
 
 def main(files: dict[str, str], output: str, case: str, k: int, values: dict[str, Any]) -> None:
-    """Write everything that has been said up to interaction `k`."""
+    """Write all prompts up to interaction `k`."""
     step = values["step"]
     truth = read_truth(files["truth"])
     outside = ignored(truth, values.get("ignore_label"))
     if outside is not None:
         truth = Truth(np.where(outside, 0, truth.gts))
-    said: Said = read_json(files["said"]) if "said" in files else first_words(truth.labels)
-    segs = read_answer(files["answer"]) if has_spoken(said) else None
+    prompts: Prompts = (
+        read_json(files["prompts"]) if "prompts" in files else no_prompts(truth.labels)
+    )
+    segs = read_answer(files["answer"]) if has_prompts(prompts) else None
     if segs is not None and outside is not None:
         segs = np.where(outside, 0, segs)
     boxes = read_boxes(files["image"]) if step["prompt"] == "box" else None
     scene = Scene(
         gts=truth.gts,
         segs=segs,
-        boxes=None if boxes is None else boxes[: len(said["labels"])],
+        boxes=None if boxes is None else boxes[: len(prompts["labels"])],
         drawn=Path(files["drawn"]) if "drawn" in files else None,
         seed=values["seed"],
         case=case,
@@ -42,4 +44,4 @@ def main(files: dict[str, str], output: str, case: str, k: int, values: dict[str
     }
     if scene.repetition:
         head["repetition"] = scene.repetition
-    write_json(output, {**say(said, step, scene, values.get("stop_when")), **head})
+    write_json(output, {**next_prompts(prompts, step, scene, values.get("stop_when")), **head})

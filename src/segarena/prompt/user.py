@@ -1,11 +1,11 @@
-"""The simulated user: what it says at one interaction, given all that it said before.
+"""The simulated user: its prompts at one interaction, given all its prompts before.
 
-A `Said` is the content of results/prompt/PROTOCOL/SUBMISSION/CASE/K.json: everything the user has
-said up to interaction K, so that one file alone makes the input of one call. Where the user has
-nothing to say (a box for a case without boxes, no error left, an answer that is good enough),
-`asked` is False and `reason` tells why; no container is started then.
+`Prompts` is the content of results/prompt/PROTOCOL/SUBMISSION/CASE/K.json: all prompts up to
+interaction K, so that one file alone makes the input of one call. Where the user has no new prompt
+(a box for a case without boxes, no error left, an answer that is good enough), `asked` is False
+and `reason` says why; no container is started then.
 
-Each kind of prompt imports its own rules when it is played, so a job loads only what it uses.
+Each kind of prompt imports its own rules when it is used, so a job loads only what it uses.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +22,14 @@ from segarena.protocol import Step
 if TYPE_CHECKING:
     from segarena.prompt.ritm import Click
 
-Said = dict[str, Any]
+Prompts = dict[str, Any]
 Round = list[dict[str, list[list[int]]] | None]
-"""What is said about each label in one interaction: {fg: [[z, y, x], ...], bg: [...]}, or None."""
+"""The new prompts of each label in one interaction: {fg: [[z, y, x], ...], bg: [...]}, or None."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the user sees and where in the protocol he is.
+    """What the user sees, and at which step of the protocol it is.
 
     gts: (D, H, W), without the voxels that are ignored. segs: the answer before, or None as long as
     nothing was answered. boxes: the case's, one per label, or None. drawn: a file of scribbles that
@@ -61,8 +61,8 @@ class Scene:
         }
 
 
-def first_words(labels: list[int]) -> Said:
-    """Return what has been said before the first interaction: nothing, for each label."""
+def no_prompts(labels: list[int]) -> Prompts:
+    """Return the prompts before the first interaction: none, for each label."""
     return {
         "labels": labels,
         "boxes": None,
@@ -71,21 +71,25 @@ def first_words(labels: list[int]) -> Said:
     }
 
 
-def has_spoken(said: Said) -> bool:
-    """Return whether anything was said, that is, whether a submission was asked at all."""
-    return said["boxes"] is not None or any(said["clicks_order"]) or "scribbles" in said
+def has_prompts(prompts: Prompts) -> bool:
+    """Return whether there was any prompt, that is, whether a submission was asked at all."""
+    return prompts["boxes"] is not None or any(prompts["clicks_order"]) or "scribbles" in prompts
 
 
-def say(said: Said, step: Step, scene: Scene, stop_when: Mapping[str, float] | None = None) -> Said:
-    """Return `said` with what the user says at one interaction, or a note that he says nothing.
+def next_prompts(
+    prompts: Prompts, step: Step, scene: Scene, stop_when: Mapping[str, float] | None = None
+) -> Prompts:
+    """Return `prompts` with the user's new ones at one interaction, or a note that there are none.
 
     step: one of the protocol's. stop_when: {'iou': q}, when the user asks for no more. Raises
     CaseError where the step needs a file of drawn scribbles that is missing or does not fit.
     """
-    said = {key: value for key, value in said.items() if key != "drawn"}
+    prompts = {key: value for key, value in prompts.items() if key != "drawn"}
     if stop_when and scene.segs is not None and _is_satisfied(scene, stop_when):
-        return _silent(said, f"satisfied: every label has an IoU of at least {stop_when['iou']:g}")
-    return _KINDS[step["prompt"]](said, step, scene)
+        return _without_new_prompt(
+            prompts, f"satisfied: every label has an IoU of at least {stop_when['iou']:g}"
+        )
+    return _KINDS[step["prompt"]](prompts, step, scene)
 
 
 def _is_satisfied(scene: Scene, stop_when: Mapping[str, float]) -> bool:
@@ -94,29 +98,29 @@ def _is_satisfied(scene: Scene, stop_when: Mapping[str, float]) -> bool:
     return satisfied(scene.gts, scene.answer, stop_when)
 
 
-def _silent(said: Said, reason: str) -> Said:
-    return {**said, "asked": False, "reason": reason}
+def _without_new_prompt(prompts: Prompts, reason: str) -> Prompts:
+    return {**prompts, "asked": False, "reason": reason}
 
 
-def _spoken(said: Said, **more: Any) -> Said:
-    return {**said, "asked": True, "reason": "", **more}
+def _with_new_prompt(prompts: Prompts, **more: Any) -> Prompts:
+    return {**prompts, "asked": True, "reason": "", **more}
 
 
-def say_box(said: Said, boxes: list[Box] | None) -> Said:
-    """Return `said` with the case's boxes, one per label, or a note that the case has none."""
+def with_box(prompts: Prompts, boxes: list[Box] | None) -> Prompts:
+    """Return `prompts` with the case's boxes, one per label, or a note that the case has none."""
     if boxes is None:
-        return _silent(said, "this case is played without a box")
-    return _spoken(said, boxes=boxes)
+        return _without_new_prompt(prompts, "this case is played without a box")
+    return _with_new_prompt(prompts, boxes=boxes)
 
 
-def _box(said: Said, step: Step, scene: Scene) -> Said:
+def _box(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
     boxes = scene.boxes
     if boxes is not None and step.get("jitter_px"):
         boxes = [
             _moved_box(box, label, step["jitter_px"], scene)
-            for label, box in zip(said["labels"], boxes, strict=True)
+            for label, box in zip(prompts["labels"], boxes, strict=True)
         ]
-    return say_box(said, boxes)
+    return with_box(prompts, boxes)
 
 
 def _moved_box(box: Box, label: int, max_px: int, scene: Scene) -> Box:
@@ -128,41 +132,41 @@ def _moved_box(box: Box, label: int, max_px: int, scene: Scene) -> Box:
     return jittered_box(box, (depth, height, width), rng, max_px=max_px)
 
 
-def _clicks(said: Said, step: Step, scene: Scene) -> Said:
-    new = _CLICK_RULES[step["rule"]](said, step, scene)
+def _clicks(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
+    new = _CLICK_RULES[step["rule"]](prompts, step, scene)
     # The reference asks for an answer even where it has no click left to give; so does its rule.
     if step["rule"] != "largest_error" and not any(new):
-        return _silent(said, "no error is left to click on")
+        return _without_new_prompt(prompts, "no error is left to click on")
     order = [
         [*kinds, *(kind for kind in ("fg", "bg") for _ in one[kind])] if one else [*kinds, None]
-        for kinds, one in zip(said["clicks_order"], new, strict=True)
+        for kinds, one in zip(prompts["clicks_order"], new, strict=True)
     ]
-    return _spoken(said, clicks=_with(said["clicks"], new), clicks_order=order)
+    return _with_new_prompt(prompts, clicks=_with(prompts["clicks"], new), clicks_order=order)
 
 
 def _with(before: list[dict[str, Any]], new: Round) -> list[dict[str, Any]]:
-    """Return what was said before, per label, with what is new after it."""
+    """Return the prompts so far, per label, with the new ones after them."""
     return [
         {kind: [*old[kind], *(one[kind] if one else [])] for kind in ("fg", "bg")}
         for old, one in zip(before, new, strict=True)
     ]
 
 
-def _largest_error(said: Said, step: Step, scene: Scene) -> Round:
+def _largest_error(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.clicks import largest_error
 
-    return _one_each(largest_error(scene.gts, scene.answer, seed=scene.seed), said, step, scene)
+    return _one_each(largest_error(scene.gts, scene.answer, seed=scene.seed), prompts, step, scene)
 
 
-def _ritm(said: Said, step: Step, scene: Scene) -> Round:
+def _ritm(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.ritm import ritm
 
-    return _one_each(ritm(scene.gts, scene.answer, said["clicks"]), said, step, scene)
+    return _one_each(ritm(scene.gts, scene.answer, prompts["clicks"]), prompts, step, scene)
 
 
-def _one_each(clicks: list[Any], said: Said, step: Step, scene: Scene) -> Round:
+def _one_each(clicks: list[Any], prompts: Prompts, step: Step, scene: Scene) -> Round:
     result: Round = []
-    for label, click in zip(said["labels"], clicks, strict=True):
+    for label, click in zip(prompts["labels"], clicks, strict=True):
         if click is None:
             result.append(None)
             continue
@@ -181,24 +185,26 @@ def _moved_click(click: "Click", label: int, radius: int, scene: Scene) -> "Clic
     return jittered_click(click, scene.gts == label, scene.answer == label, rng, radius=radius)
 
 
-def _clicks_in_regions(said: Said, step: Step, scene: Scene) -> Round:
+def _clicks_in_regions(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.scribbles import clicks
 
     options = _options(step, "rule", "count", "min_distance_px", "slices")
     return list(clicks(scene.gts, scene.segs, **scene.draws, **options))
 
 
-def _scribbles(said: Said, step: Step, scene: Scene) -> Said:
+def _scribbles(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
     from segarena.prompt.scribbles import scribbles
 
     options = _options(step, "mix", "max_voxels", "slices")
     new, drawn = scribbles(scene.gts, scene.segs, **scene.draws, **options)
     if not any(new):
-        return _silent(said, "no error is left to scribble on")
-    return _spoken(said, scribbles=_with(_scribbles_before(said), list(new)), drawn=drawn)
+        return _without_new_prompt(prompts, "no error is left to scribble on")
+    return _with_new_prompt(
+        prompts, scribbles=_with(_scribbles_before(prompts), list(new)), drawn=drawn
+    )
 
 
-def _drawn(said: Said, step: Step, scene: Scene) -> Said:
+def _drawn(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
     from segarena.prompt.scribbles import from_file
 
     if scene.drawn is None:
@@ -206,9 +212,9 @@ def _drawn(said: Said, step: Step, scene: Scene) -> Said:
             f"{scene.case}: has no drawn scribbles: give their .npz in the column `scribbles` of "
             "the sheet of cases"
         )
-    if len(said["labels"]) != 1:
+    if len(prompts["labels"]) != 1:
         raise CaseError(
-            f"{scene.drawn}: drawn for one label, but {scene.case} has {len(said['labels'])}"
+            f"{scene.drawn}: drawn for one label, but {scene.case} has {len(prompts['labels'])}"
         )
     depth, height, width = scene.gts.shape
     people = from_file(scene.drawn, (depth, height, width), threshold=step["threshold"])
@@ -218,24 +224,24 @@ def _drawn(said: Said, step: Step, scene: Scene) -> Said:
             f"{scene.repetition + 1}"
         )
     new = people[scene.repetition]
-    return _spoken(said, scribbles=_with(_scribbles_before(said), [new]))
+    return _with_new_prompt(prompts, scribbles=_with(_scribbles_before(prompts), [new]))
 
 
-def _scribbles_before(said: Said) -> list[dict[str, Any]]:
-    return said.get("scribbles") or [{"fg": [], "bg": []} for _ in said["labels"]]
+def _scribbles_before(prompts: Prompts) -> list[dict[str, Any]]:
+    return prompts.get("scribbles") or [{"fg": [], "bg": []} for _ in prompts["labels"]]
 
 
 def _options(step: Step, *keys: str) -> dict[str, Any]:
     return {key: step[key] for key in keys if key in step}
 
 
-_KINDS: dict[str, Callable[[Said, Step, Scene], Said]] = {
+_KINDS: dict[str, Callable[[Prompts, Step, Scene], Prompts]] = {
     "box": _box,
     "click": _clicks,
     "scribble": _scribbles,
     "drawn": _drawn,
 }
-_CLICK_RULES: dict[str, Callable[[Said, Step, Scene], Round]] = {
+_CLICK_RULES: dict[str, Callable[[Prompts, Step, Scene], Round]] = {
     "largest_error": _largest_error,
     "ritm": _ritm,
     "random": _clicks_in_regions,

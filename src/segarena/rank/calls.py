@@ -1,7 +1,8 @@
 """What the teams' tables do not say: which calls failed, and which were not asked for.
 
-The columns of those tables are the reference's. Answers' records, results/predict/PLAY/SUBMISSION/
-CASE/K.json, are found by their place beside results/score, not named one by one.
+The columns of those tables are the reference's. Answers' records,
+results/predict/REPETITION/SUBMISSION/ CASE/K.json, are found by their place beside results/score,
+not named one by one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,20 +24,19 @@ def read_calls(
 ) -> pd.DataFrame:
     """Return what became of each interaction: repetition, submission, case, interaction, status.
 
-    tables: results/score/PLAY/SUBMISSION_metrics.csv; the play is the repetition's name. A record
-    that is not there has no row.
+    tables: results/score/REPETITION/SUBMISSION_metrics.csv. A record that is not there has no row.
     """
     rows = []
     for table in map(Path, tables):
-        play, submission = table.parent.name, table.name.removesuffix("_metrics.csv")
+        repetition, submission = table.parent.name, table.name.removesuffix("_metrics.csv")
         results = table.parent.parent.parent
         for case in cases:
-            folder = results / "predict" / play / submission / case
+            folder = results / "predict" / repetition / submission / case
             for k in range(1, interactions + 1):
                 if (path := folder / f"{k}.json").is_file():
                     record = read_json(path)
-                    told = (record["status"], record["message"])
-                    rows.append((play, submission, case, k, *told))
+                    outcome = (record["status"], record["message"])
+                    rows.append((repetition, submission, case, k, *outcome))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -53,42 +53,50 @@ def unasked(calls: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_failed(
-    played: pd.DataFrame, calls: pd.DataFrame, columns: Sequence[str], *, time: dict[str, Any]
+    per_repetition: pd.DataFrame,
+    calls: pd.DataFrame,
+    columns: Sequence[str],
+    *,
+    time: dict[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Apply `time: {failed: worst}`: a call that failed is not fast, however soon it ended.
 
-    played: the teams' tables with submission, case and repetition. columns: the times that count.
-    A failed call counts as the limit, or as the longest time that anyone took for it if that is
-    longer. Where the limit is for the case, the case does. Returns the tables, and a row for each
-    value that was changed: submission, case, metric, value.
+    per_repetition: the teams' tables with submission, case and repetition. columns: the times that
+    count. A failed call counts as the limit, or as the longest time that anyone took for it if that
+    is longer. Where the limit is for the case, the case does. Returns the tables, and a row for
+    each value that was changed: submission, case, metric, value.
     """
-    played = played.copy()
+    per_repetition = per_repetition.copy()
     keys = ["repetition", "submission", "case"]
     failed = calls[~calls["status"].isin(FINE)]
     asked = calls[calls["status"] != "not_asked"].groupby(keys).size()
-    place = pd.MultiIndex.from_frame(played[keys])
+    place = pd.MultiIndex.from_frame(per_repetition[keys])
     numbers = sorted(calls["interaction"].unique())
-    whole = time.get("per", "call") == "case"
+    per_case = time.get("per", "call") == "case"
     seconds = {}
     for k in numbers:
-        measured = played[f"RunningTime_{k}"]
+        measured = per_repetition[f"RunningTime_{k}"]
         bad = place.isin(pd.MultiIndex.from_frame(failed.loc[failed["interaction"] == k, keys]))
-        seconds[k] = measured.where(~bad, _worst(played, measured))
+        seconds[k] = measured.where(~bad, _worst(per_repetition, measured))
     any_bad = place.isin(pd.MultiIndex.from_frame(failed[keys]))
     counted = pd.DataFrame({f"RunningTime_{k}": values for k, values in seconds.items()})
     total = counted.sum(axis=1)
     counted["SecondsPerClick"] = total / asked.reindex(place).fillna(1).to_numpy()
-    counted[TIMES] = _worst(played, played[TIMES]) if whole else total
+    counted[TIMES] = _worst(per_repetition, per_repetition[TIMES]) if per_case else total
     touched = []
     for column in columns:
-        changed = any_bad & (counted[column] != played[column])
-        played[column] = played[column].where(~changed, counted[column])
-        touched.append(played.loc[changed, ["submission", "case", column]].assign(metric=column))
+        changed = any_bad & (counted[column] != per_repetition[column])
+        per_repetition[column] = per_repetition[column].where(~changed, counted[column])
+        touched.append(
+            per_repetition.loc[changed, ["submission", "case", column]].assign(metric=column)
+        )
         touched[-1] = touched[-1].rename(columns={column: "value"})
     found = pd.concat(touched).groupby(["submission", "case", "metric"])["value"].mean()
-    return played, found.reset_index()
+    return per_repetition, found.reset_index()
 
 
-def _worst(played: pd.DataFrame, seconds: pd.Series) -> pd.Series:
-    longest = seconds.groupby([played["repetition"], played["case"]]).transform("max")
-    return pd.Series(np.maximum(longest, played["runtime_upperbound"]), index=seconds.index)
+def _worst(per_repetition: pd.DataFrame, seconds: pd.Series) -> pd.Series:
+    longest = seconds.groupby([per_repetition["repetition"], per_repetition["case"]]).transform(
+        "max"
+    )
+    return pd.Series(np.maximum(longest, per_repetition["runtime_upperbound"]), index=seconds.index)

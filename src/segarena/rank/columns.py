@@ -1,7 +1,7 @@
 """Which way the columns of a team's table are better, and what is the worst that they can hold.
 
 The catalogue of metrics knows both for a metric; a column is a metric's name with what was made of
-its series behind it (`HD95_Final`). Times and numbers of clicks are no metrics and are told apart
+its series behind it (`HD95_Final`). Times and numbers of clicks are no metrics and are recognised
 by their names.
 """
 

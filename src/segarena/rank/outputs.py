@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from segarena.files import whole
+from segarena.files import atomic_write
 from segarena.rank.leaderboard import (
     SMALLER_IS_BETTER,
     WORST,
@@ -114,16 +114,16 @@ def write_figure(chart: Any, stem: str | Path) -> None:
 
     stem = Path(stem)
     for kind in ("svg", "png"):
-        with whole(stem.with_name(f"{stem.name}.{kind}")) as aside:
+        with atomic_write(stem.with_name(f"{stem.name}.{kind}")) as tmp:
             if isinstance(chart, alt.TopLevelMixin):
                 # A figure may hold every case of every team: Altair's limit is for notebooks.
                 with alt.data_transformers.enable("default", max_rows=None):
-                    chart.save(aside, format=kind, scale_factor=2 if kind == "png" else 1)
+                    chart.save(tmp, format=kind, scale_factor=2 if kind == "png" else 1)
             else:
                 # Without a date and with a fixed salt, the same figure is the same file.
                 with mpl.rc_context({"svg.hashsalt": "segarena"}):
                     date = {"Date": None} if kind == "svg" else None
-                    chart.savefig(aside, format=kind, dpi=200, metadata=date, bbox_inches="tight")
+                    chart.savefig(tmp, format=kind, dpi=200, metadata=date, bbox_inches="tight")
 
 
 def folder_names(names: Sequence[str]) -> dict[str, str]:

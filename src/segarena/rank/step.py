@@ -26,29 +26,31 @@ def main(
 ) -> None:
     """Write the leaderboard and every table behind it under `out`.
 
-    tables: of every submission, and of every repetition where the protocol is played several times;
+    tables: of every submission, and of every repetition where the protocol has several;
     a case then counts with its mean. Where time counts, the answers' records are read beside them.
-    groups: what the sheet says of each case, by case. left_out: why a submission does not play.
+    groups: what the sheet says of each case, by case. left_out: why a submission was not run.
     """
     ranking = protocol["ranking"]
     metrics = ranking["metrics"]
     frames = [_table(Path(path), cases=len(groups)) for path in tables]
-    played = pd.concat(frames, ignore_index=True)
+    per_repetition = pd.concat(frames, ignore_index=True)
     ties = [metric for metric in ranking.get("ties", ()) if metric not in metrics]
     for metric in [*metrics, *ties]:
-        if metric not in played:
+        if metric not in per_repetition:
             raise ConfigError(
                 f"{protocol['name']}: ranking.{'metrics' if metric in metrics else 'ties'}: "
                 f"no column {metric!r}; choose among "
-                f"{', '.join(played.columns.drop(['submission', 'case', 'repetition']))}"
+                f"{', '.join(per_repetition.columns.drop(['submission', 'case', 'repetition']))}"
             )
     interactions = sum(step["times"] for step in protocol["user"])
     times = [metric for metric in [*metrics, *ties] if is_time(metric)]
     failed = None
     if times and protocol["time"].get("failed", "worst") == "worst":
         calls = read_calls(tables, list(groups), interactions=interactions)
-        played, failed = count_failed(played, calls, times, time=protocol["time"])
-    scores = played.groupby(["submission", "case"], as_index=False)[[*metrics, *ties]].mean()
+        per_repetition, failed = count_failed(per_repetition, calls, times, time=protocol["time"])
+    scores = per_repetition.groupby(["submission", "case"], as_index=False)[
+        [*metrics, *ties]
+    ].mean()
     smaller, worst = directions([*metrics, *ties], protocol["metrics"], interactions=interactions)
     facts = about(
         protocol=protocol["name"],
@@ -56,7 +58,7 @@ def main(
         seed=protocol["seed"],
         bootstraps=ranking.get("bootstraps", BOOTSTRAPS),
     )
-    write_table(_spread(played, metrics), out / "spread", facts)
+    write_table(_spread(per_repetition, metrics), out / "spread", facts)
     reasons = pd.DataFrame(list((left_out or {}).items()), columns=["submission", "reason"])
     write_table(reasons, out / "left_out", facts)
     rank_scores(
@@ -90,9 +92,9 @@ def _table(path: Path, *, cases: int) -> pd.DataFrame:
     return table.assign(**where)
 
 
-def _spread(played: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+def _spread(per_repetition: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     """Return mean and standard deviation of the repetitions' means, by submission and metric."""
-    finite = played.replace([np.inf, -np.inf], np.nan)
+    finite = per_repetition.replace([np.inf, -np.inf], np.nan)
     means = finite.groupby(["submission", "repetition"])[metrics].mean()
     long = means.melt(var_name="metric", ignore_index=False).reset_index()
     found = long.groupby(["submission", "metric"])["value"].agg(
@@ -104,7 +106,7 @@ def _spread(played: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
 def _subgroups(groups: dict[str, dict[str, str]]) -> pd.DataFrame | None:
     rows = [
         {"case": case, "subgroup": f"{key}: {value}"}
-        for case, said in groups.items()
-        for key, value in said.items()
+        for case, described in groups.items()
+        for key, value in described.items()
     ]
     return pd.DataFrame(rows) if rows else None

@@ -12,7 +12,7 @@ import pandas as pd
 
 from segarena.errors import ConfigError
 from segarena.extras import without
-from segarena.files import whole
+from segarena.files import atomic_write
 
 COLUMNS = ["task", "algorithm", "case", "value"]
 MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "#n/a", "<na>"}
@@ -90,9 +90,9 @@ def write_table(
     the CSV, where others' programs expect the columns of `table` alone.
     """
     stem = Path(stem)
-    with whole(stem.with_name(f"{stem.name}.csv")) as aside:
+    with atomic_write(stem.with_name(f"{stem.name}.csv")) as tmp:
         (table if plain_csv else table.assign(**facts)).to_csv(
-            aside, index=False, lineterminator="\n"
+            tmp, index=False, lineterminator="\n"
         )
     if without("pyarrow"):
         return
@@ -101,8 +101,8 @@ def write_table(
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), b"segarena": json.dumps(dict(facts)).encode()}
-    with whole(stem.with_name(f"{stem.name}.parquet")) as aside:
-        pq.write_table(arrow.replace_schema_metadata(metadata), aside)
+    with atomic_write(stem.with_name(f"{stem.name}.parquet")) as tmp:
+        pq.write_table(arrow.replace_schema_metadata(metadata), tmp)
 
 
 def _rows(path: str | Path) -> tuple[str, list[tuple[int, list[str]]]]:

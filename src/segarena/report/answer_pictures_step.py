@@ -18,19 +18,20 @@ def main(
     submission: str,
     cases: list[str],
     interactions: int,
-    kept: str,
+    keep_answers: str,
     colours: dict[str, str],
 ) -> None:
-    """Write a layer a case under `output`.
+    """Write one layer per case under `output`.
 
-    results: the folder that holds prepare/ and the rest. kept: which answers the config keeps; with
-    `final` all but the last may be gone. colours: of labels that have their own, #rrggbb by id.
+    results: the folder that holds prepare/ and the rest. keep_answers: which answers the config
+    keeps; with `final` all but the last may be gone. colours: of labels that have their own,
+    #rrggbb by id.
     """
     numbers = range(1, interactions + 1)
     for case in cases:
         prepared = results / "prepare" / case
         answers = results / "predict" / protocol / submission / case
-        said = results / "prompt" / protocol / submission / case
+        prompts_folder = results / "prompt" / protocol / submission / case
         truth = read_truth(f"{prepared}.truth.npz")
         own = {
             number: ImageColor.getrgb(colours[str(label_id)])[:3]
@@ -42,10 +43,12 @@ def main(
             output / f"{case}.png",
             view,
             [
-                _answer(answers / f"{k}.npz", may_be_gone=kept == "final" and k < interactions)
+                _answer(
+                    answers / f"{k}.npz", may_be_gone=keep_answers == "final" and k < interactions
+                )
                 for k in numbers
             ],
-            [read_json(said / f"{k}.json") for k in numbers],
+            [read_json(prompts_folder / f"{k}.json") for k in numbers],
         )
 
 

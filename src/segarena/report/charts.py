@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from segarena.files import whole
+from segarena.files import atomic_write
 from segarena.protocol import DATA
 from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
@@ -34,7 +34,7 @@ MOST_DOTS = 200
 
 
 def quality_by_interaction(results: Results) -> Any:
-    """Mean quality after every interaction, a line a submission, with the mean's 95 % interval."""
+    """Mean quality after every interaction, one line per submission, with its 95 % interval."""
     data = _means_by_interaction(results)
     most = len(results.cases)
     # Not every case counts at every interaction: where fewer do, the best line says how many.
@@ -233,10 +233,10 @@ def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
     for name, spec in specs.items():
         # The PNG is made from the SVG: running Vega takes longer than all the rest.
         svg = vl_convert.vegalite_to_svg(spec)
-        with whole(Path(folder) / f"{name}.svg") as aside:
-            aside.write_text(svg, encoding="utf-8")
-        with whole(Path(folder) / f"{name}.png") as aside:
-            aside.write_bytes(vl_convert.svg_to_png(svg, scale=2))
+        with atomic_write(Path(folder) / f"{name}.svg") as tmp:
+            tmp.write_text(svg, encoding="utf-8")
+        with atomic_write(Path(folder) / f"{name}.png") as tmp:
+            tmp.write_bytes(vl_convert.svg_to_png(svg, scale=2))
     return specs
 
 
@@ -253,7 +253,7 @@ def _means_by_interaction(results: Results) -> pd.DataFrame:
 def _means(
     results: Results, rows: Sequence[dict[str, Any]], *, cases: set[str] | None = None
 ) -> pd.DataFrame:
-    """Return mean and 95 % bootstrap interval of a column of each row, a line a submission.
+    """Return mean and 95 % bootstrap interval of a column of each row, one line per submission.
 
     All submissions and columns see the same samples of the cases. Missing values count for nothing.
     """
@@ -357,8 +357,8 @@ def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, part in table.sort_values("value").groupby("algorithm", sort=False):
         if len(part) > MOST_DOTS:
-            kept = np.linspace(0, len(part) - 1, MOST_DOTS).round().astype(int)
-            part = part.iloc[kept]  # noqa: PLW2901
+            shown_cases = np.linspace(0, len(part) - 1, MOST_DOTS).round().astype(int)
+            part = part.iloc[shown_cases]  # noqa: PLW2901
         parts.append(part)
     return pd.concat(parts).sort_values(["algorithm", "case"], ignore_index=True)
 

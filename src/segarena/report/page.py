@@ -19,7 +19,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from segarena.files import whole
+from segarena.files import atomic_write
 from segarena.rank.aggregate import SCHEMES
 from segarena.rank.columns import is_time
 from segarena.rank.figures import SCHEME_LABELS
@@ -92,8 +92,8 @@ def write(
         vega=vega,
         software=software,
     )
-    with whole(folder / "index.html") as aside:
-        aside.write_text(text, encoding="utf-8")
+    with atomic_write(folder / "index.html") as tmp:
+        tmp.write_text(text, encoding="utf-8")
 
 
 def leaderboard_data(results: Results) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _first_rows(board: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _spread(results: Results) -> list[dict[str, Any]]:
-    """Return a row a submission, best first, where the protocol is played more than once."""
+    """Return one row per submission, best first, where the protocol is repeated."""
     if results.protocol.get("repeat", 1) == 1:
         return []
     columns = ["submission", "metric", "mean", "standard_deviation"]

@@ -2,7 +2,7 @@
 
 A case is drawn once: the middle slices in three planes, side by side in one image, and the truth's
 outline as a transparent layer of the same size. What a submission answered is one more transparent
-layer a case, with a row an interaction: outlines, box, clicks and scribbles, no image. The page
+layer a case, with one row per interaction: outlines, box, clicks and scribbles, no image. The page
 lays them over each other, so thirty submissions do not mean thirty copies of the image. Outlines
 run along the borders of voxels and are found by comparing neighbours; nothing is smoothed.
 """
@@ -18,7 +18,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw
 
 from segarena.case import Box, Image
-from segarena.files import whole
+from segarena.files import atomic_write
 
 # Okabe and Ito's palette without black and blue, which are lost on a dark image; then a grey for
 # labels beyond these, and what markers and the truth are drawn in.
@@ -199,12 +199,11 @@ def write_answers(
     path: str | Path,
     view: View,
     answers: Sequence[np.ndarray | None],
-    said: Sequence[dict[str, Any]],
+    prompts: Sequence[dict[str, Any]],
 ) -> None:
-    """Write a submission's answers on a case as one transparent PNG, a row an interaction.
+    """Write a submission's answers on a case as one transparent PNG, one row per interaction.
 
-    answers: label maps, one an interaction, None where it is gone. said: all that the user had said
-    up to each.
+    answers: label maps, one per interaction, None where it is gone. prompts: all up to each.
     """
     height = view.height
     layer = np.zeros((height * len(answers), view.width), np.uint8)
@@ -221,29 +220,29 @@ def write_answers(
             part[border] = _coloured(labels[border], view.colours)
     picture = Picture.fromarray(layer, "P")
     draw = ImageDraw.Draw(picture)
-    for row, words in enumerate(said):
-        _draw_said(draw, view, words, row * height)
+    for row, so_far in enumerate(prompts):
+        _draw_prompts(draw, view, so_far, row * height)
     for row in gone:
         draw.text((4, row * height + 4), "this answer was not kept", fill=OTHER)
     _save_layer(np.asarray(picture), path, view.palette)
 
 
-def _draw_said(draw: ImageDraw.ImageDraw, view: View, said: dict[str, Any], top: int) -> None:
+def _draw_prompts(draw: ImageDraw.ImageDraw, view: View, prompts: dict[str, Any], top: int) -> None:
     for plane in view.planes:
-        for i, label in enumerate(said["labels"]):
+        for i, label in enumerate(prompts["labels"]):
             colour = view.colours.get(label, OTHER)
-            if said.get("boxes") and plane.axis == 0:
-                _draw_box(draw, plane, said["boxes"][i], colour, top)
-            for kind, points in _of_label(said.get("scribbles"), i):
+            if prompts.get("boxes") and plane.axis == 0:
+                _draw_box(draw, plane, prompts["boxes"][i], colour, top)
+            for kind, points in _of_label(prompts.get("scribbles"), i):
                 _draw_stroke(draw, plane, points, colour, top, hollow=kind == "bg")
-            for kind, points in _of_label(said.get("clicks"), i):
+            for kind, points in _of_label(prompts.get("clicks"), i):
                 for point in points:
                     _draw_click(draw, plane, point, colour, top, cross=kind == "bg")
 
 
-def _of_label(said: Any, i: int) -> Iterator[tuple[str, list[list[int]]]]:
-    if said and i < len(said) and said[i]:
-        yield from ((kind, said[i].get(kind, [])) for kind in ("fg", "bg"))
+def _of_label(marks: Any, i: int) -> Iterator[tuple[str, list[list[int]]]]:
+    if marks and i < len(marks) and marks[i]:
+        yield from ((kind, marks[i].get(kind, [])) for kind in ("fg", "bg"))
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, top: int) -> None:
@@ -382,5 +381,5 @@ def _save_layer(layer: np.ndarray, path: str | Path, palette: tuple[Colour, ...]
 def _save(picture: Picture.Image, path: str | Path, **options: Any) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, **options)
-    with whole(path) as aside:
-        aside.write_bytes(buffer.getvalue())
+    with atomic_write(path) as tmp:
+        tmp.write_bytes(buffer.getvalue())

@@ -1,8 +1,8 @@
-"""What a report tells of one protocol, read from a results folder once and handed on as tables.
+"""What a report shows of one protocol, read from a results folder once and handed on as tables.
 
-The report looks at files alone, so it can be made again from a finished run without playing it.
+The report looks at files alone, so it can be made again from a finished run without running it.
 Answers' records are found by their place, not named one by one: there may be 180,000 of them, and
-the teams' tables are made anew whenever one changes.
+the teams' tables are made again whenever one changes.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ class Results:
     the repetitions. first: the same of the first repetition, whose answers are shown. Scores before
     anything was asked for are NaN in both. calls: what became of each interaction
     (segarena.rank.calls). groups: case -> {column: value} of the cases sheet. left_out: the name to
-    show -> why it does not play.
+    show -> why it was left out.
     The other tables are those of the rank stage (docs/ranking.md).
     """
 
@@ -89,7 +89,7 @@ def read(
     names: Mapping[str, str],
     groups: Mapping[str, Mapping[str, str]],
 ) -> Results:
-    """Read the teams' tables, PLAY/SUBMISSION_metrics.csv, and the rank stage's.
+    """Read the teams' tables, REPETITION/SUBMISSION_metrics.csv, and the rank stage's.
 
     tables: of every repetition; the answers' records are read beside them.
     """
@@ -97,24 +97,28 @@ def read(
     frames = []
     for path in map(Path, tables):
         submission = path.name.removesuffix("_metrics.csv")
-        frames.append(pd.read_csv(path).assign(submission=submission, play=path.parent.name))
-    played = pd.concat(frames, ignore_index=True)
-    played["case"] = played["CaseName"].str.removesuffix(".npz")
-    calls = read_calls(tables, sorted(played["case"].unique()), interactions=len(steps(protocol)))
-    _leave_out_unasked(played, calls, protocol)
+        frames.append(pd.read_csv(path).assign(submission=submission, repetition=path.parent.name))
+    per_repetition = pd.concat(frames, ignore_index=True)
+    per_repetition["case"] = per_repetition["CaseName"].str.removesuffix(".npz")
+    calls = read_calls(
+        tables, sorted(per_repetition["case"].unique()), interactions=len(steps(protocol))
+    )
+    _leave_out_unasked(per_repetition, calls, protocol)
     rank = Path(rank_folder)
     schemes = pd.read_parquet(rank / "schemes.parquet")
     everything = [("subgroup", "==", EVERYTHING)]
     stability = rank / "stability"
-    players = _best_first(schemes, protocol)
+    ranked = _best_first(schemes, protocol)
     left_out = pd.read_parquet(rank / "left_out.parquet")
-    everyone = [*players, *left_out["submission"]]
-    shown = _told_apart({name: names.get(name, name) for name in everyone})
+    everyone = [*ranked, *left_out["submission"]]
+    shown = _distinct_names({name: names.get(name, name) for name in everyone})
     return Results(
         protocol=protocol,
-        names={name: shown[name] for name in players},
-        scores=played.groupby(["submission", "case"], as_index=False).mean(numeric_only=True),
-        first=played[played["play"] == protocol["name"]],
+        names={name: shown[name] for name in ranked},
+        scores=per_repetition.groupby(["submission", "case"], as_index=False).mean(
+            numeric_only=True
+        ),
+        first=per_repetition[per_repetition["repetition"] == protocol["name"]],
         calls=calls,
         groups={case: dict(values) for case, values in groups.items()},
         schemes=schemes,
@@ -147,18 +151,20 @@ def failures(results: Results) -> pd.DataFrame:
     return failed[["submission", "case", "interaction", "status", "message"]]
 
 
-def _leave_out_unasked(played: pd.DataFrame, calls: pd.DataFrame, protocol: Protocol) -> None:
+def _leave_out_unasked(
+    per_repetition: pd.DataFrame, calls: pd.DataFrame, protocol: Protocol
+) -> None:
     """Take out the scores at interactions before which nothing was asked for."""
     names = [metric.get("as", metric["name"]) for metric in protocol["metrics"]]
-    place = pd.MultiIndex.from_frame(played[["play", "submission", "case"]])
+    place = pd.MultiIndex.from_frame(per_repetition[["repetition", "submission", "case"]])
     keys = ["repetition", "submission", "case"]
     for k, rows in unasked(calls).groupby("interaction"):
         there = place.isin(pd.MultiIndex.from_frame(rows[keys]))
-        for column in (f"{name}_{k}" for name in names if f"{name}_{k}" in played):
-            played[column] = played[column].where(~there)
+        for column in (f"{name}_{k}" for name in names if f"{name}_{k}" in per_repetition):
+            per_repetition[column] = per_repetition[column].where(~there)
 
 
-def _told_apart(names: dict[str, str]) -> dict[str, str]:
+def _distinct_names(names: dict[str, str]) -> dict[str, str]:
     """Return the names to show; where two submissions share one, it says which is which."""
     shared = {name for name, times in Counter(names.values()).items() if times > 1}
     return {

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segarena.files import whole
+from segarena.files import atomic_write
 
 
 def script_json(value: Any) -> str:
@@ -15,7 +15,5 @@ def script_json(value: Any) -> str:
 
 def write_script(path: str | Path, function: str, arguments: list[Any]) -> None:
     """Write a script that calls a function of the page with some JSON."""
-    with whole(path) as aside:
-        aside.write_text(
-            f"{function}({','.join(map(script_json, arguments))});\n", encoding="utf-8"
-        )
+    with atomic_write(path) as tmp:
+        tmp.write_text(f"{function}({','.join(map(script_json, arguments))});\n", encoding="utf-8")

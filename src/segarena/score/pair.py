@@ -39,7 +39,7 @@ class Pair:
     truth_voxels: int
     answer_voxels: int
     common_voxels: int
-    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def dimensions(self) -> int:
@@ -56,7 +56,7 @@ class Pair:
         truth, answer = (np.ascontiguousarray(labels.transpose(axes)) for labels in self.maps)
         z, y, x = (self.spacing_mm[axis] for axis in axes)
         box = self.box[[*axes, *(axis + 3 for axis in axes)]]
-        return replace(self, maps=(truth, answer), box=box, spacing_mm=(z, y, x), kept={})
+        return replace(self, maps=(truth, answer), box=box, spacing_mm=(z, y, x), cache={})
 
     @cached_property
     def masks(self) -> tuple[np.ndarray, np.ndarray]:

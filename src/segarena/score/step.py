@@ -9,8 +9,8 @@ import numpy as np
 
 from segarena import masks
 from segarena.case import Truth, ignored, read_answer, read_truth, spacing_of
-from segarena.files import whole
-from segarena.score import kept
+from segarena.files import atomic_write
+from segarena.score import reuse
 from segarena.score.metrics import column, score
 from segarena.score.noc import AREAS
 from segarena.score.table import INVENTED
@@ -37,20 +37,20 @@ def main(
     table = Path(output)
     read = [files["truth"], *files["answers"]]
     asked = dict(regions or {})
-    made_from = kept.made_from(read, ignore_label=ignore_label, regions=asked, code=code)
+    made_from = reuse.made_from(read, ignore_label=ignore_label, regions=asked, code=code)
     columns = {column(metric): metric for metric in metrics} | dict.fromkeys(AREAS if areas else ())
     columns |= {INVENTED: None}
-    values, known = kept.values_of(table, made_from, columns)
+    values, known = reuse.values_of(table, made_from, columns)
     missing = [metric for metric in metrics if column(metric) not in known]
     if missing or not known.issuperset(columns):
         values |= _measured(files, missing, ignore_label, areas, asked)
-    with whole(table) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(table) as tmp, tmp.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["interaction", "label", "metric", "value"])
         for k, label in sorted({(k, label) for k, label, _ in values}, key=_place_among([*asked])):
             names = [name for name in columns if (k, label, name) in values]
             lines.writerows([k, label, name, values[k, label, name]] for name in names)
-    kept.keep(table, made_from, columns)
+    reuse.remember(table, made_from, columns)
 
 
 def _place_among(regions: list[str]) -> Callable[[tuple[int, str]], tuple[int, int, int]]:
@@ -69,9 +69,9 @@ def _measured(
     ignore_label: int | None,
     areas: bool,
     regions: Mapping[str, list[int]],
-) -> kept.Values:
+) -> reuse.Values:
     """Return the values of these metrics, and of the labels' and invented labels' voxels."""
-    values: kept.Values = {}
+    values: reuse.Values = {}
     truth = read_truth(files["truth"])
     spacing_mm = spacing_of(files["truth"], truth)
     outside = ignored(truth, ignore_label)

@@ -131,22 +131,22 @@ def kind_for(pair: Pair, points: str, dimensions: str) -> Kind:
 
 def surfaces(pair: Pair, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
     """Return the bits of the points of both surfaces: truth, answer."""
-    if kind not in pair.kept:
+    if kind not in pair.cache:
         find = masks.surface if kind.points == "elements" else masks.border
-        pair.kept[kind] = tuple(find(words, kind.flat) for words in pair.words)
-    return pair.kept[kind]
+        pair.cache[kind] = tuple(find(words, kind.flat) for words in pair.words)
+    return pair.cache[kind]
 
 
 def distances(pair: Pair, kind: Kind) -> tuple[Distances, Distances]:
     """Return the distances from the truth's surface to the answer's, and the other way round."""
     key = ("distances", kind)
-    if key not in pair.kept:
+    if key not in pair.cache:
         truth, answer = surfaces(pair, kind)
-        pair.kept[key] = (
+        pair.cache[key] = (
             _distances(pair, kind, pair.words[0], truth, answer),
             _distances(pair, kind, pair.words[1], answer, truth),
         )
-    return pair.kept[key]
+    return pair.cache[key]
 
 
 def pooled(both: tuple[Distances, Distances]) -> Distances:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from segarena.errors import CaseError, EngineError
-from segarena.files import read_lines, whole
+from segarena.files import atomic_write, read_lines
 from segarena.protocol import has_empty_rule
 from segarena.score.curves import auc
 from segarena.score.metrics import METRICS, column
@@ -98,7 +98,7 @@ def row(
 def write_table(path: str | Path, rows: list[Row], *, columns: Sequence[str] = ()) -> None:
     """Write the rows as CSV; numbers with all their digits. columns: those of the first row, unless
     given."""
-    with whole(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
@@ -117,7 +117,7 @@ def _noc_columns(
     name = next(column(metric) for metric in values["metrics"] if metric["name"] == "IoU")
     series = list(zip(*(scores[name][k] for k in sorted(scores[name])), strict=True))
     clicks = len(seconds)
-    played = [second for second, was in zip(seconds, asked, strict=True) if was]
+    asked_seconds = [second for second, was in zip(seconds, asked, strict=True) if was]
     columns: Row = {
         f"NoC@{100 * q:g}": float(np.mean([noc(s, q, max_clicks=clicks) for s in series]))
         for q in wanted["at"]
@@ -126,7 +126,7 @@ def _noc_columns(
         f"NoF@{100 * q:g}": float(np.mean([failed(s, q, max_clicks=clicks) for s in series]))
         for q in wanted["at"]
     }
-    columns["SecondsPerClick"] = float(np.mean(played)) if played else 0.0
+    columns["SecondsPerClick"] = float(np.mean(asked_seconds)) if asked_seconds else 0.0
     if "min_area_px" in wanted:
         columns |= _large_columns(scores, values, wanted["min_area_px"])
     return columns
@@ -148,13 +148,13 @@ def _large_columns(scores: Scores, values: dict[str, Any], min_area: int) -> Row
     Empty where it keeps none.
     """
     truth, answer = (scores[name][max(scores[name])] for name in AREAS)
-    kept = [
+    large = [
         large_enough(int(t), int(a), min_area=min_area) for t, a in zip(truth, answer, strict=True)
     ]
-    columns: Row = {f"Kept_min{min_area}": sum(kept)}
+    columns: Row = {f"Kept_min{min_area}": sum(large)}
     for metric in values["metrics"]:
         last = scores[column(metric)][max(scores[column(metric)])]
-        chosen = [value for value, keep in zip(last, kept, strict=True) if keep]
+        chosen = [value for value, is_large in zip(last, large, strict=True) if is_large]
         columns[f"{column(metric)}_Final_min{min_area}"] = np.mean(chosen) if chosen else ""
     return columns
 

@@ -126,9 +126,9 @@ def _difference(pair: Pair, dimension: int) -> float:
 
 def _betti(pair: Pair) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Return the numbers of components, tunnels and cavities of truth and answer."""
-    if "betti" not in pair.kept:
-        pair.kept["betti"] = tuple(_betti_numbers(words, pair) for words in pair.words)
-    return pair.kept["betti"]
+    if "betti" not in pair.cache:
+        pair.cache["betti"] = tuple(_betti_numbers(words, pair) for words in pair.words)
+    return pair.cache["betti"]
 
 
 def _betti_numbers(words: np.ndarray, pair: Pair) -> tuple[int, int, int]:

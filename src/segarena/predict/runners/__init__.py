@@ -78,7 +78,7 @@ class Outcome:
     `too_much_output` is a sentence for the team, empty where all was well. `cannot_start`: what the
     engine says where it makes or starts no container; `run` finds out whose fault that is.
     `written`: paths in the container, beside /tmp and the outputs, that the call changed, where the
-    image's `tells_written` asks for them (Docker takes a tenth of a second to say so).
+    image's `report_writes` asks for them (Docker takes a tenth of a second to say so).
     """
 
     exit_code: int | None
@@ -143,11 +143,11 @@ def ready(source: Path, *, runtime: str, base_image: str, base_id: str = "") -> 
             try:
                 return engine.ready(source, base_id)
             except CannotCreateError as error:
-                said = str(error)
+                message = str(error)
             if wait is not None:
                 time.sleep(wait)
-        _blame(engine, "", f"{source.name}: no container can be made of the image: {said}")
-    raise SubmissionError(f"{source.name}: no container can be made of the image: {said}")
+        _blame(engine, "", f"{source.name}: no container can be made of the image: {message}")
+    raise SubmissionError(f"{source.name}: no container can be made of the image: {message}")
 
 
 def run(image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
@@ -176,11 +176,11 @@ def calls_prefix(run_folder: Path) -> str:
     return f"segarena-{hashlib.sha256(str(run_folder).encode()).hexdigest()[:12]}-"
 
 
-def _blame(engine: Runner, user: str, said: str) -> None:
+def _blame(engine: Runner, user: str, message: str) -> None:
     """Raise EngineError where a known-good image fails as well."""
     why = probe(engine, user, calls_prefix(Path.cwd()))
     if why:
-        raise EngineError(f"{said}; and a known-good image does not run here either: {why}")
+        raise EngineError(f"{message}; and a known-good image does not run here either: {why}")
 
 
 def _check_once(engine: Runner, runtime: str, user: str) -> None:

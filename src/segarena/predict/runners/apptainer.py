@@ -23,9 +23,9 @@ from typing import Any
 
 from segarena import locks
 from segarena.errors import ConfigError, EngineError, SubmissionError
-from segarena.files import whole
+from segarena.files import atomic_write
 from segarena.predict import gpu
-from segarena.predict.image import image_of_archive, image_of_folder, opened_archive
+from segarena.predict.image import image_of_archive, image_of_folder, open_archive
 from segarena.predict.runners import (
     WORKSPACE,
     Image,
@@ -50,7 +50,7 @@ from segarena.provenance import file_digest
 
 IMAGES = Path(".snakemake/segarena/apptainer")
 
-_LONGEST_BEGINNING = 1 << 16
+_LONGEST_FIRST_LINE = 1 << 16
 _MOST_TMP_FILES = 100_000
 _LOOK_SECONDS = 0.1
 _FIRST = 10
@@ -94,38 +94,40 @@ class ApptainerRunner:
         with tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work:
             mounts = mounts_of(image, inputs, outputs, limits)
             asked = self._asked(image, mounts, Path(work), limits)
-            beginning = _Beginning()
+            first_line = _FirstLine()
             started = time.monotonic()
             process = subprocess.Popen(
                 # 255 is Apptainer's own failure, or the program's: this first line tells which.
-                [*asked, "sh", "-c", 'echo "$0"; exec sh predict.sh', beginning.line],
+                [*asked, "sh", "-c", 'echo "$0"; exec sh predict.sh', first_line.line],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            printed = Printed(beginning.taken_off(process.stdout))
-            watch = _Watch(process, mounts, Path(work), printed, limits)
+            printed = Printed(first_line.taken_off(process.stdout))
+            monitor = _ProcessMonitor(process, mounts, Path(work), printed, limits)
             try:
-                why = watch.until_end(started + limits.seconds)
+                why = monitor.until_end(started + limits.seconds)
             finally:
-                watch.kill()
+                monitor.kill()
             ended = time.monotonic()
         log.write_bytes(printed.last())
         reopen(outputs)
-        if process.returncode == 255 and not why and beginning.seen_at is None:
-            said = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
-            return Outcome(None, ended - started, 0.0, cannot_start=said[-500:] or "exit code 255")
+        if process.returncode == 255 and not why and first_line.seen_at is None:
+            message = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
+            return Outcome(
+                None, ended - started, 0.0, cannot_start=message[-500:] or "exit code 255"
+            )
         too_much = "" if why in {_TIMED_OUT, _OUT_OF_MEMORY} else why or excess(outputs, limits)
         return Outcome(
             exit_code=process.returncode,
             seconds=ended - started,
-            own_seconds=ended - (beginning.seen_at or ended),
+            own_seconds=ended - (first_line.seen_at or ended),
             timed_out=why == _TIMED_OUT,
             out_of_memory=why == _OUT_OF_MEMORY,
             too_much_output=too_much,
-            peak_memory_bytes=watch.peak_memory_bytes,
+            peak_memory_bytes=monitor.peak_memory_bytes,
         )
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
@@ -189,21 +191,21 @@ class ApptainerRunner:
         return sif
 
     def _build(self, source: Path, sif: Path) -> None:
-        with tempfile.NamedTemporaryFile(suffix=".tar") as tar, whole(sif) as aside:
+        with tempfile.NamedTemporaryFile(suffix=".tar") as tar, atomic_write(sif) as tmp:
             try:
-                with opened_archive(source) as archive:
+                with open_archive(source) as archive:
                     tar.writelines(untagged(archive))
                 tar.flush()
             except OSError as error:
                 raise EngineError(f"{source}: cannot be unpacked ({error})") from error
             for wait in (*LOAD_WAITS, None):
-                said = self._built(aside, tar.name)
-                if not said:
+                message = self._built(tmp, tar.name)
+                if not message:
                     return
                 if wait is None:
                     for folder in (Path(tar.name).parent, sif.parent):
                         check_room(folder, Path(tar.name).stat().st_size)
-                    raise EngineError(f"{source}: apptainer cannot build the image: {said}")
+                    raise EngineError(f"{source}: apptainer cannot build the image: {message}")
                 time.sleep(wait)
 
     def _built(self, sif: Path, archive: str) -> str:
@@ -220,7 +222,7 @@ class ApptainerRunner:
         return "" if done.returncode == 0 else " ".join(done.stderr.split())[-500:] or "no reason"
 
 
-class _Beginning:
+class _FirstLine:
     """The line that a call prints before its program, which tells that the container has started.
 
     Nobody but us can take it back: it has left the container.
@@ -234,7 +236,7 @@ class _Beginning:
         """Yield what is printed without the line; note the time at which it came."""
         line, first = f"{self.line}\n".encode(), b""
         while chunk := stream.read1(1 << 16):
-            if self.seen_at is None and len(first) < _LONGEST_BEGINNING:
+            if self.seen_at is None and len(first) < _LONGEST_FIRST_LINE:
                 first += chunk
                 if line not in first:
                     continue
@@ -248,7 +250,7 @@ _TIMED_OUT = "timed out"
 _OUT_OF_MEMORY = "out of memory"
 
 
-class _Watch:
+class _ProcessMonitor:
     """Looks at a container's processes until they end, and kills them when they go too far."""
 
     def __init__(
@@ -265,7 +267,7 @@ class _Watch:
         self.workspace = writable.get(WORKSPACE)
         self._files_at_first = len(list(self.workspace.iterdir())) if self.workspace else 0
         self.peak_memory_bytes = 0
-        self._beside_at_first: int | None = None
+        self._layer_bytes_at_start: int | None = None
 
     def until_end(self, deadline: float) -> str:
         """Return when the call has ended or gone too far: "", or why it must be killed."""
@@ -298,15 +300,15 @@ class _Watch:
     def _excess(self) -> str:
         limits = self.limits
         family = list(itertools.islice(_descendants(self.process.pid), limits.processes + 1))
-        shared, beside = self._held(family)
-        memory = sum(_resident_bytes(pid) for pid in family) + shared + beside
+        shared, layer_bytes = self._held(family)
+        memory = sum(_resident_bytes(pid) for pid in family) + shared + layer_bytes
         self.peak_memory_bytes = max(memory, self.peak_memory_bytes)
         if len(family) > limits.processes:
             return f"more than {limits.processes:,} processes"
         if self.workspace:
             most, most_files = limits.disk_bytes, self._files_at_first + MOST_FILES_BESIDE
             files, size = use(self.workspace, most_files=most_files, most_bytes=most)
-            beside += size
+            layer_bytes += size
             if files > most_files:
                 return f"more than {MOST_FILES_BESIDE:,} files written beside /tmp and the outputs"
         in_tmp = use(self.work, most_files=_MOST_TMP_FILES, most_bytes=limits.tmp_bytes)[1]
@@ -314,7 +316,7 @@ class _Watch:
             (self.printed.size, limits.printed_bytes, "printed"),
             (in_tmp, limits.tmp_bytes, "in /tmp"),
             (shared, limits.shared_memory_bytes, "in /dev/shm"),
-            (beside, limits.disk_bytes, "written beside /tmp and the outputs"),
+            (layer_bytes, limits.disk_bytes, "written beside /tmp and the outputs"),
         ):
             if size > most:
                 return f"more than {readable(most)} {where}"
@@ -330,10 +332,12 @@ class _Watch:
             with contextlib.suppress(OSError):
                 if not (root / WORKSPACE[1:] / "outputs").samefile(self.outputs):
                     continue
-                shared, beside = _used_bytes(root / "dev/shm"), _used_bytes(root)
-                if self._beside_at_first is None:  # without a layer it is the image that counts
-                    self._beside_at_first = beside
-                return shared, beside - self._beside_at_first
+                shared, layer_bytes = _used_bytes(root / "dev/shm"), _used_bytes(root)
+                if (
+                    self._layer_bytes_at_start is None
+                ):  # without a layer it is the image that counts
+                    self._layer_bytes_at_start = layer_bytes
+                return shared, layer_bytes - self._layer_bytes_at_start
         return 0, 0
 
 

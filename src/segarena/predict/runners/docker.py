@@ -5,7 +5,7 @@ Images are loaded without a name and run by ID alone: a name would be taken from
 
 Whose fault an end is, is asked of the engine: a container that somebody else killed (an organiser,
 an engine that shuts down), or one that vanished, has failed for no fault of the submission.
-docs/isolation.md tells what each setting here keeps out.
+docs/isolation.md says what each setting here keeps out.
 """
 
 import base64
@@ -34,7 +34,7 @@ import urllib3.exceptions
 
 from segarena.errors import EngineError, SubmissionError
 from segarena.predict import gpu
-from segarena.predict.image import content, image_of_archive, image_of_folder, opened_archive
+from segarena.predict.image import content, image_of_archive, image_of_folder, open_archive
 from segarena.predict.runners import (
     WORKSPACE,
     CannotCreateError,
@@ -71,8 +71,8 @@ _CLEARING_SECONDS, _CLEARING_BYTES = 60, 256 << 20
 _GO_LINK, _GO_DEVICE, _GO_FIFO, _GO_SOCKET = 1 << 27, 1 << 26, 1 << 25, 1 << 24
 
 
-class Refused(EngineError):
-    """An engine's command line has refused to make a container."""
+class CreateRejectedError(EngineError):
+    """An engine's command line did not make a container."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Times:
 
     @classmethod
     def of(cls, found: dict[str, Any], passed: float) -> "Times":
-        """Return the times of a container that has ended, as the engine tells them."""
+        """Return the times of a container that has ended, as the engine reports them."""
         state = found["State"]
         texts = (found["Created"], state["StartedAt"], state["FinishedAt"])
         made, started, ended = map(_seconds, texts)
@@ -109,10 +109,10 @@ class Times:
         """
         return min(max(self.made + self.passed, self.ended), self.ended + 1)
 
-    def own_seconds(self, whole: float) -> float:
+    def own_seconds(self, call_seconds: float) -> float:
         """Return how long the program ran; the whole call where the clock was set meanwhile."""
         own = self.ended - self.started
-        return own if 0 <= own <= whole else whole
+        return own if 0 <= own <= call_seconds else call_seconds
 
 
 def _seconds(text: str) -> float:
@@ -151,16 +151,18 @@ class DockerRunner:
             started = time.monotonic()
             try:
                 container = self._create(image, limits, mounts)
-            except (docker.errors.APIError, Refused) as error:
-                return Outcome(None, time.monotonic() - started, 0.0, cannot_start=_said(error))
+            except (docker.errors.APIError, CreateRejectedError) as error:
+                return Outcome(
+                    None, time.monotonic() - started, 0.0, cannot_start=_message_of(error)
+                )
             with self._removed(container):
                 try:
                     printed = self._start(container)
                 except docker.errors.APIError as error:
                     seconds = time.monotonic() - started
-                    return Outcome(None, seconds, 0.0, cannot_start=_said(error))
-                watch = self._watch(container, mounts, limits, printed)
-                why = watch.until_end(started + limits.seconds)
+                    return Outcome(None, seconds, 0.0, cannot_start=_message_of(error))
+                monitor = self._monitor(container, mounts, limits, printed)
+                why = monitor.until_end(started + limits.seconds)
                 seconds = time.monotonic() - started
                 found = self.engine.inspect_container(container)
                 state, times = found["State"], Times.of(found, time.monotonic() - started)
@@ -171,8 +173,8 @@ class DockerRunner:
                     )
                 log.write_bytes(printed.last())
                 reopen(outputs)
-                told = image.get("tells_written")
-                written = self._written(container, mounts) if told else ()
+                report_writes = image.get("report_writes")
+                written = self._written(container, mounts) if report_writes else ()
                 if os.geteuid() != 0:
                     self._make_readable(container, outputs)
                     for mount in mounts:
@@ -185,7 +187,7 @@ class DockerRunner:
             timed_out=why == _TIMED_OUT,
             out_of_memory=state["OOMKilled"],
             too_much_output="" if why == _TIMED_OUT else why or excess(outputs, limits),
-            peak_memory_bytes=watch.peak_memory_bytes,
+            peak_memory_bytes=monitor.peak_memory_bytes,
             written=written,
         )
 
@@ -256,14 +258,14 @@ class DockerRunner:
     def _load(self, source: Path, described: Image) -> None:
         """Load an archive in three tries; what was found whole before is never blamed for this."""
         for wait in (*LOAD_WAITS, None):
-            said = self._loaded(source)
-            if not said:
+            message = self._loaded(source)
+            if not message:
                 break
             if wait is None:
                 folder = _disk(self.engine)
                 if folder.is_dir():
                     check_room(folder, described["unpacked_bytes"])
-                raise EngineError(f"{source}: the engine cannot load it: {said}")
+                raise EngineError(f"{source}: the engine cannot load it: {message}")
             time.sleep(wait)
         if not self._name(described):
             raise EngineError(
@@ -274,13 +276,13 @@ class DockerRunner:
     def _loaded(self, source: Path) -> str:
         """Have the engine load an archive; return what it has against that, "" if it is loaded."""
         slow = client(LOAD_SECONDS, self.host)
-        with opened_archive(source) as stream, contextlib.closing(slow) as engine:
+        with open_archive(source) as stream, contextlib.closing(slow) as engine:
             try:
                 for line in engine.load_image(untagged(stream), quiet=True):
                     if "error" in line:
                         return str(line["error"])
             except docker.errors.APIError as error:
-                return _said(error)
+                return _message_of(error)
         return ""
 
     def _try_out(self, source: Path, image_id: str) -> None:
@@ -294,7 +296,7 @@ class DockerRunner:
                 image_id, ["true"], network_disabled=True, labels={LABEL: str(Path.cwd())}
             )
         except docker.errors.APIError as error:
-            raise CannotCreateError(_said(error)) from error
+            raise CannotCreateError(_message_of(error)) from error
         with self._removed(created["Id"]):
             for name in ("/etc/passwd", "/etc/group"):
                 kind = self._kind_of(created["Id"], name)
@@ -340,7 +342,7 @@ class DockerRunner:
             hostname="submission",
             stdin_open=False,
             use_config_proxy=False,
-            healthcheck={"test": ["NONE"]},  # it would flood the engine's events, which tell kills
+            healthcheck={"test": ["NONE"]},  # it would flood the engine's events, which we need
             labels={LABEL: str(Path.cwd())},
         )
         return created["Id"]
@@ -372,13 +374,13 @@ class DockerRunner:
         self.engine.start(container)
         return printed
 
-    def _watch(
+    def _monitor(
         self, container: str, mounts: list[Mount], limits: Limits, printed: Printed
-    ) -> "Watch":
-        return Watch(self.engine, container, mounts, limits, printed)
+    ) -> "ContainerMonitor":
+        return ContainerMonitor(self.engine, container, mounts, limits, printed)
 
     def _was_killed(self, container: str, times: Times) -> bool:
-        """Return whether anybody told the engine to kill a container."""
+        """Return whether anybody had the engine kill a container."""
         kills = self.engine.events(  # type: ignore[call-overload]
             since=f"{times.since:.3f}",
             until=f"{times.until:.3f}",
@@ -485,7 +487,7 @@ class DockerRunner:
 _TIMED_OUT = "timed out"
 
 
-class Watch:
+class ContainerMonitor:
     """Looks at a container until it ends, and kills it when it goes too far."""
 
     def __init__(
@@ -686,10 +688,10 @@ def _gpus() -> list[Any]:
     return [docker.types.DeviceRequest(device_ids=devices, capabilities=[["gpu"]])] * bool(devices)
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """Return what an engine says, on one line."""
-    said = error.explanation if isinstance(error, docker.errors.APIError) else ""
-    return " ".join(str(said or error).split())
+    message = error.explanation if isinstance(error, docker.errors.APIError) else ""
+    return " ".join(str(message or error).split())
 
 
 @contextlib.contextmanager
@@ -697,7 +699,7 @@ def _engine_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise EngineError(f"{doing}: the engine says: {_said(error)}") from error
+        raise EngineError(f"{doing}: the engine says: {_message_of(error)}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(f"{doing}: the engine does not answer ({error})") from error
     except EngineError as error:

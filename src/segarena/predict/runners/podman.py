@@ -22,10 +22,10 @@ from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Mount, Outcome, command_line, mounts_of
 from segarena.predict.runners.docker import (
     LABEL,
+    ContainerMonitor,
+    CreateRejectedError,
     DockerRunner,
-    Refused,
     Times,
-    Watch,
     client,
     flags,
 )
@@ -37,7 +37,7 @@ _LOOK_SECONDS = 0.02
 _SERVICE_ENDS_SECONDS = 60  # by itself, should we be killed
 
 
-class _Watch(Watch):
+class _PodmanMonitor(ContainerMonitor):
     """Waits for the end of what is printed: Podman's own wait looks four times a second."""
 
     def _ended(self, seconds: float) -> bool:
@@ -93,7 +93,7 @@ class PodmanRunner(DockerRunner):
         try:
             return _ask([self.command, "create", *ours, *asked])
         except EngineError as error:
-            raise Refused(str(error)) from error
+            raise CreateRejectedError(str(error)) from error
 
     def _flags(self, image: Image, mounts: list[Mount], limits: Limits) -> list[str]:
         return [
@@ -106,10 +106,10 @@ class PodmanRunner(DockerRunner):
             *flags(image, mounts, limits),
         ]
 
-    def _watch(
+    def _monitor(
         self, container: str, mounts: list[Mount], limits: Limits, printed: Printed
-    ) -> Watch:
-        return _Watch(self.engine, container, mounts, limits, printed)
+    ) -> ContainerMonitor:
+        return _PodmanMonitor(self.engine, container, mounts, limits, printed)
 
     def _was_killed(self, container: str, times: Times) -> bool:
         # The API tells nothing of what is over.
@@ -119,7 +119,7 @@ class PodmanRunner(DockerRunner):
     @contextlib.contextmanager
     def _service(self) -> Iterator[str]:
         """Let Podman answer Docker's API for as long as the context lasts; yield its folder."""
-        with tempfile.TemporaryDirectory() as folder, Path(folder, "said").open("w+") as said:
+        with tempfile.TemporaryDirectory() as folder, Path(folder, "stderr").open("w+") as stderr:
             address = f"{folder}/socket"
             self.host = f"unix://{address}"
             service = subprocess.Popen(
@@ -127,15 +127,15 @@ class PodmanRunner(DockerRunner):
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=stderr,
                 start_new_session=True,  # it must outlive a Ctrl-C until the container is removed
             )
             try:
                 deadline = time.monotonic() + _SERVICE_STARTS_SECONDS
                 while not _answers(address):
                     if service.poll() is not None or time.monotonic() > deadline:
-                        said.seek(0)
-                        raise EngineError(f"podman does not start: {said.read().strip()[-500:]}")
+                        stderr.seek(0)
+                        raise EngineError(f"podman does not start: {stderr.read().strip()[-500:]}")
                     time.sleep(0.01)
                 # By default Podman asks for more, which not every root may have (a CI's container).
                 self._rlimits = {

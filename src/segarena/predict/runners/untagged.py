@@ -41,18 +41,18 @@ def _untagged(stream: Any) -> Iterator[bytes]:
     for place, member in parts(stream, budget):
         if place in _OTHER_NAMES:
             continue
-        kept = tarfile.TarInfo(place)
-        kept.mode = 0o755
+        entry = tarfile.TarInfo(place)
+        entry.mode = 0o755
         if place == "manifest.json":
-            yield from _manifest(kept, member.content.read(_LARGEST_MANIFEST))
+            yield from _manifest(entry, member.content.read(_LARGEST_MANIFEST))
             continue
         if member.kind == "link":
-            kept.type, kept.linkname = tarfile.SYMTYPE, member.target
-        kept.size = member.size
-        yield kept.tobuf(tarfile.GNU_FORMAT)
+            entry.type, entry.linkname = tarfile.SYMTYPE, member.target
+        entry.size = member.size
+        yield entry.tobuf(tarfile.GNU_FORMAT)
         while chunk := member.content.read(_CHUNK):
             yield chunk
-        yield bytes(-kept.size % tarfile.BLOCKSIZE)
+        yield bytes(-entry.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

@@ -28,7 +28,7 @@ _LEFT_FREE_BYTES = 64 << 20
 
 
 @contextlib.contextmanager
-def unpacked(archive: Path) -> Iterator[Path]:
+def unpack(archive: Path) -> Iterator[Path]:
     """Yield a temporary folder with all that is in an archive.
 
     Raises ConfigError where it is no archive of ours, or a member has no place in one.

@@ -1,6 +1,6 @@
 """Scores that need not be measured again.
 
-Snakemake deletes a table before it makes it anew, so a metric more in a protocol would cost all
+Snakemake deletes a table before it makes it again, so a metric more in a protocol would cost all
 the others again. Each table of scores therefore gets a second name (a hard link, no bytes) in the
 folder .kept beside it, with what it was made from; a metric that stands in it and would be made
 from the same is taken over, digit for digit.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segarena.errors import EngineError
-from segarena.files import read_json, read_lines, whole, write_json
+from segarena.files import atomic_write, read_json, read_lines, write_json
 from segarena.provenance import file_digest, json_digest
 
 Values = dict[tuple[int, str, str], str]
@@ -31,42 +31,42 @@ def values_of(table: Path, made_from: str, columns: Mapping[str, Any]) -> tuple[
 
     columns: what each is measured by.
     """
-    kept = beside(table)
+    cached = cached_path(table)
     try:
-        mark = read_json(_mark(kept))
-        if mark["made_from"] != made_from or mark["sha256"] != file_digest(kept):
+        mark = read_json(_mark(cached))
+        if mark["made_from"] != made_from or mark["sha256"] != file_digest(cached):
             return {}, set()
     except (FileNotFoundError, EngineError, KeyError):
         return {}, set()
     before = mark["columns"]
     same = {name for name, by in columns.items() if name in before and before[name] == by}
-    lines = csv.reader(read_lines(kept)[1:])
+    lines = csv.reader(read_lines(cached)[1:])
     values = {(int(k), label, name): v for k, label, name, v in lines if name in same}
     return values, same
 
 
-def keep(table: Path, made_from: str, columns: Mapping[str, Any]) -> None:
+def remember(table: Path, made_from: str, columns: Mapping[str, Any]) -> None:
     """Give a finished table its second name."""
-    kept = beside(table)
-    link(table, kept)
-    mark = {"made_from": made_from, "columns": dict(columns), "sha256": file_digest(kept)}
-    write_json(_mark(kept), mark)
+    cached = cached_path(table)
+    link(table, cached)
+    mark = {"made_from": made_from, "columns": dict(columns), "sha256": file_digest(cached)}
+    write_json(_mark(cached), mark)
 
 
-def beside(path: Path) -> Path:
+def cached_path(path: Path) -> Path:
     """Return the second name of a file."""
     return path.parent / ".kept" / path.name
 
 
 def link(source: Path, target: Path) -> None:
     """Give a file a second name in place of whatever had it; a copy where links cannot be made."""
-    with whole(target) as aside:
-        aside.unlink()
+    with atomic_write(target) as tmp:
+        tmp.unlink()
         try:
-            os.link(source, aside)
+            os.link(source, tmp)
         except OSError:
-            shutil.copyfile(source, aside)
+            shutil.copyfile(source, tmp)
 
 
-def _mark(kept: Path) -> Path:
-    return kept.with_suffix(".json")
+def _mark(cached: Path) -> Path:
+    return cached.with_suffix(".json")
