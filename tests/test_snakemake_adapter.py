@@ -3,12 +3,14 @@
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from snakemake.api import Workflow  # first: other ways in are circular
 from snakemake.resources import Resources
-from snakemake.settings.types import ResourceSettings
+from snakemake.settings.types import DAGSettings, ResourceSettings
 
-from segarena.snakemake_adapter import share_resources
+from segarena.snakemake_adapter import is_forced, share_resources
 
 
 def test_what_is_spared_while_planning_is_still_asked_and_still_needless():
@@ -36,6 +38,24 @@ def test_session_rules_get_what_a_profile_sets_for_session():
     amounts = {name: dict(read[name].items())["mem_mb"].value for name in read}
     assert amounts == {"session": 7, "session_a": 7, "session_b": 9}
     assert isinstance(read["session_a"], Resources)
+
+
+@pytest.mark.parametrize(
+    ("asked", "forced"),
+    [
+        ({}, False),
+        ({"forcerun": {"image"}}, False),
+        ({"forcerun": {"base_image"}}, True),
+        ({"forceall": True}, True),
+    ],
+)
+def test_what_is_to_be_run_again_is_known(asked: dict[str, Any], forced: bool):
+    """As --forcerun and --forceall say it."""
+
+    class Asked:
+        dag_settings = DAGSettings(**asked)
+
+    assert is_forced(Asked, "base_image") == forced
 
 
 def test_what_the_rules_ask_of_snakemake_is_there():

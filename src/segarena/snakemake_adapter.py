@@ -110,6 +110,12 @@ def _stopped(scripts: set[psutil.Process], *, announce: bool) -> None:
         print("segarena: stopped; run the same command to continue", file=sys.stderr)
 
 
+def is_forced(workflow: Any, rule: str) -> bool:
+    """Return whether this run was asked to run a rule again (--forcerun, --forceall)."""
+    settings = workflow.dag_settings
+    return bool(settings.forceall) or rule in settings.forcerun
+
+
 def share_resources(workflow: Any, rule: str, names: Iterable[str]) -> None:
     """Give the rules `names` the resources that a profile or --set-resources gives to `rule`.
 

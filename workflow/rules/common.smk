@@ -323,23 +323,41 @@ def predict_part(protocol):
     }
 
 
-def session_key(repetition, wildcards):
-    """Return what a session's answers follow from, as far as it is known before anything runs."""
+@cache
+def session_rules(repetition):
+    """Return what is alike in all sessions of a repetition, and what their answers follow from."""
     protocol, _ = protocol_and_number(repetition)
     unseen = ("protocol", "version", "name")
     prompts = [without(step, unseen) for step in prompt_steps(repetition)]
     predicts = predict_part(protocol)
     predicts["rules"] = without(predicts["rules"], unseen)
-    alone = [os.getcwd(), repetition, wildcards.submission]
-    return json_digest(
-        [
-            [submission_digest(wildcards), ARENA.runtime, ARENA.base_image],
-            [wildcards.case, case_content(wildcards), prepare_values(wildcards)],
-            [prompts, drawn_content(repetition, wildcards), predicts],
-            [code("prepare.step")(wildcards), code("prompt.step")(wildcards)],
-            alone if protocol.get("reuse") == "never" else [],
-        ]
-    )
+    return json_digest([prompts, predicts, ARENA.runtime, ARENA.base_image])
+
+
+SESSION_KEYS = {}
+
+
+def session_key(repetition, wildcards):
+    """Return what a session's answers follow from, as far as it is known before anything runs."""
+    place = (repetition, wildcards.submission, wildcards.case)
+    # A plan asks for it three times: as a param, for the GPU and for the memory.
+    if place not in SESSION_KEYS:
+        protocol, _ = protocol_and_number(repetition)
+        alone = protocol.get("reuse") == "never"
+        SESSION_KEYS[place] = json_digest(
+            [
+                [
+                    session_rules(repetition),
+                    submission_digest(wildcards),
+                    wildcards.case,
+                ],
+                [case_content(wildcards), prepare_values(wildcards)],
+                drawn_content(repetition, wildcards),
+                [code("prepare.step")(wildcards), code("prompt.step")(wildcards)],
+                [os.getcwd(), repetition, wildcards.submission] if alone else [],
+            ]
+        )
+    return SESSION_KEYS[place]
 
 
 def without(values, keys):
@@ -348,7 +366,12 @@ def without(values, keys):
 
 
 def is_answered(repetition, wildcards):
-    """Return whether the store has all answers of a session, so that it calls nothing."""
+    """Return whether the store has all answers of a session, so that it calls nothing.
+
+    Not known before the run where base_image is to be looked up again: it may be another image.
+    """
+    if snakemake_adapter.is_forced(workflow, "base_image"):
+        return False
     return STORE.has_session(session_key(repetition, wildcards))
 
 
