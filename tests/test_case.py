@@ -169,3 +169,17 @@ def test_boxes_that_numpy_itself_saved_are_read(tmp_path: Path):
     np.savez_compressed(buffer, boxes=np.array([box], dtype=object), allow_pickle=True)
     (tmp_path / "x.npz").write_bytes(buffer.getvalue())
     assert read_boxes(tmp_path / "x.npz") == [{key: n for n, key in enumerate(BOX_KEYS)}]
+
+
+@pytest.mark.parametrize("key", ["boxes", "spacing", "other"])
+def test_a_damaged_name_of_a_member_is_one_line(tmp_path: Path, key: str):
+    """Names have no checksum, and without its name a case would seem to have no boxes."""
+    path = tmp_path / "image.npz"
+    arrays = {"imgs": np.zeros((2, 3, 4), np.uint8), "spacing": np.ones(3), "other": np.ones(1)}
+    np.savez(path, **arrays, boxes=object_array([dict.fromkeys(BOX_KEYS, 1)]))
+    content = path.read_bytes()
+    at = content.rindex(f"{key}.npy".encode())  # in the directory of contents
+    path.write_bytes(content[:at] + b"x" + content[at + 1 :])
+    with pytest.raises(CaseError, match=r"image\.npz: not a readable \.npz file") as raised:
+        read_boxes(path)
+    assert "\n" not in str(raised.value)

@@ -63,6 +63,7 @@ _LARGEST_HEADER_BYTES = 10_000
 _LARGEST_PICKLE_BYTES = 4 << 20
 _LARGEST_READ_BYTES = 16 << 20
 _LARGEST_INDEX = 2**31
+_MOST_MEMBERS = 1000
 
 # What is often found under the name of an image: how it begins, and what to do about it.
 _FOREIGN = (
@@ -294,6 +295,15 @@ def spacing_of(path: str | Path, truth: Truth) -> Spacing:
     return truth.spacing_mm
 
 
+def read_array(path: str | Path, key: str, *, most_bytes: int) -> np.ndarray:
+    """Return an array of numbers of an .npz file; raises CaseError with the reason.
+
+    most_bytes: how large it may be unpacked; nothing is unpacked where its header says more.
+    """
+    with _open_npz(path) as archive:
+        return _read_array(archive, key, path, most_bytes)
+
+
 def write_answer(path: str | Path, segs: np.ndarray) -> None:
     """Write a label map (D, H, W) under the key `segs`."""
     write_npz(path, {"segs": segs})
@@ -353,7 +363,22 @@ def _open_npz(path: str | Path) -> Iterator[zipfile.ZipFile]:
             reason = _what(path) or _why(error)
             raise CaseError(f"{path}: not a readable .npz file ({reason})") from error
         with archive:
+            _check_names(archive, path)
             yield archive
+
+
+def _check_names(archive: zipfile.ZipFile, path: str | Path) -> None:
+    """Raise CaseError where a member's name is not the same in both places that hold it.
+
+    Names have no checksum: of a damaged one the case would seem to have no boxes.
+    """
+    if len(archive.infolist()) > _MOST_MEMBERS:
+        raise CaseError(f"{path}: it has more than {_MOST_MEMBERS} members, no case has as many")
+    try:
+        for info in archive.infolist():
+            archive.open(info).close()  # compares them
+    except UNREADABLE as error:
+        raise CaseError(f"{path}: not a readable .npz file ({_why(error)})") from error
 
 
 def _what(path: str | Path) -> str | None:
@@ -385,7 +410,9 @@ def npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _read_array(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndarray:
+def _read_array(
+    archive: zipfile.ZipFile, key: str, path: str | Path, most_bytes: int | None = None
+) -> np.ndarray:
     """Return an array of numbers, once its header promises what its member holds."""
     if f"{key}.npy" not in archive.namelist():
         keys = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:10])
@@ -399,6 +426,8 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: str | Path) -> np.ndar
             raise ValueError(f"it holds {dtype.name}, expected numbers")
         if info.file_size != promised:
             raise ValueError(f"it has {info.file_size:,} bytes, its header promises {promised:,}")
+        if most_bytes is not None and promised > most_bytes:
+            raise ValueError(f"it has {promised:,} bytes, more than the {most_bytes:,} expected")
         with archive.open(info) as member:
             array = npy.read_array(member, allow_pickle=False)
             member.read(1)  # the end of the member is where its checksum is compared

@@ -117,7 +117,7 @@ def read_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds; raises ConfigError where it is not YAML."""
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path}: not readable as YAML: {' '.join(str(error).split())}"
         ) from error

@@ -104,6 +104,9 @@ def test_another_dataset_json_says_nothing(tmp_path, content):
         ('{"labels": {"liver": 1.5}}', "labels: 'liver' is 1.5; an id or a list of ids"),
         ('{"labels": {"liver": []}}', "labels: 'liver' is []; an id"),
         ('{"labels": {"liver": null}}', "labels: 'liver' is None; an id"),
+        ("[" * 100_000, "not readable as JSON (nested too deeply)"),
+        ('{"labels": {"liver": "%s"}}' % ("9" * 5000), "labels: 'liver' is '999"),
+        ('{"labels": {"liver": ["²"]}}', "labels: 'liver' is ['²']; an id"),
     ],
 )
 def test_a_dataset_json_that_is_wrong_is_told(tmp_path, content, message):

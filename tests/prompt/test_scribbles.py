@@ -1,8 +1,10 @@
 """What a simulated user scribbles, on many masks, on degenerate ones, and as people drew it."""
 
 import json
+import struct
 import subprocess
 import sys
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -499,4 +501,30 @@ def test_a_file_without_scribbles_is_refused(tmp_path):
     """The message names the file and the key."""
     np.savez(tmp_path / "s.npz", img=np.zeros((3, 3)))
     with pytest.raises(CaseError, match=r"s\.npz.*scribbles"):
+        from_file(tmp_path / "s.npz", (1, 3, 3))
+
+
+@pytest.mark.parametrize("shape", ["(1099511627776, 2, 3, 3)", "(9**9,)", "(1, 2, 3", "(-1,)"])
+def test_a_hostile_file_of_scribbles_is_one_line(tmp_path, shape):
+    """A header that promises terabytes, or is broken, unpacks nothing."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    with zipfile.ZipFile(tmp_path / "s.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        start = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+        archive.writestr("scribbles.npy", start + bytes(100))
+    with pytest.raises(CaseError, match=r"s\.npz: key 'scribbles' cannot be read") as raised:
+        from_file(tmp_path / "s.npz", (1, 3, 3))
+    assert "\n" not in str(raised.value)
+
+
+def test_scribbles_of_more_people_than_there_are_is_one_line(tmp_path):
+    """A thousand are; nothing of a larger array is unpacked."""
+    np.savez_compressed(tmp_path / "s.npz", scribbles=np.zeros((1001, 2, 3, 3)))
+    with pytest.raises(CaseError, match="more than the 144,000 expected"):
+        from_file(tmp_path / "s.npz", (1, 3, 3))
+
+
+def test_a_pickle_among_scribbles_is_never_unpickled(tmp_path):
+    """An object array is no scribble."""
+    np.savez(tmp_path / "s.npz", scribbles=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(CaseError, match="expected numbers"):
         from_file(tmp_path / "s.npz", (1, 3, 3))

@@ -4,22 +4,23 @@ The table is a sheet, labels.tsv, or the dataset.json that nnU-Net keeps beside 
 is known by the id of its file, a region, a union of labels, by a name of its own such as WT.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from segarena.errors import ConfigError
 from segarena.sheets import read_sheet
+from segarena.untrusted import json_value, printable
 
 Labels = dict[str, dict[str, Any]]
 """By id, or by a region's name: `name`, perhaps `colour` (#rrggbb), and a region's `members`."""
 
 COLUMNS = ("name", "colour", "members")
 
-_ID = re.compile(r"[1-9]\d*")
+_ID = re.compile(r"[1-9]\d{0,8}")
 _REGION = re.compile(r"[A-Za-z][A-Za-z0-9 ._+-]*")
-_MEMBERS = re.compile(r"[1-9]\d*( *\+ *[1-9]\d*)*")
+_MEMBERS = re.compile(r"[1-9]\d{0,8}( *\+ *[1-9]\d{0,8})*")
+_NUMBER = re.compile(r"\d{1,9}")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _BACKGROUND = "0"
 
@@ -41,7 +42,7 @@ def labels_from_sheet(path: str | Path) -> Labels:
         if label in labels:
             reason = f"duplicate label {label!r}; remove one"
         if reason:
-            problems.append(f"{path}: line {line}: {reason}")
+            problems.append(f"{path}: line {line}: {printable(reason)}")
             continue
         labels[label] = {"name": row.get("name", "").strip() or label}
         if row.get("colour", "").strip():
@@ -60,7 +61,7 @@ def labels_from_nnunet(path: str | Path) -> Labels:
     Raises ConfigError where the file or an entry cannot be understood.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json_value(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not readable as JSON ({error})") from error
     entries = content.get("labels") if isinstance(content, dict) else None
@@ -72,9 +73,10 @@ def labels_from_nnunet(path: str | Path) -> Labels:
         is_version_1 = isinstance(value, str) and not value.isdecimal()
         name, ids = (value, key) if is_version_1 else (key, value)
         numbers = ids if isinstance(ids, list) else [ids]
-        if not all(str(number).isdecimal() for number in numbers) or not numbers:
+        if not numbers or not all(_NUMBER.fullmatch(str(number)) for number in numbers):
             problems.append(
-                f"{path}: labels: {key!r} is {value!r}; an id or a list of ids is expected"
+                f"{path}: labels: {printable(repr(key))} is {printable(repr(value))}; "
+                "an id or a list of ids is expected"
             )
             continue
         members = sorted({int(number) for number in numbers})

@@ -15,6 +15,7 @@ In a volume the user works in slices: in the one with the most voxels of the reg
 (the lowest of equal ones), or in all of them.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segarena.case import read_array
 from segarena.errors import CaseError
 from segarena.prompt.ritm import Box, label_boxes
 from segarena.prompt.seed import generator
@@ -223,6 +225,9 @@ def click_pixels(
     return chosen
 
 
+_MOST_ANNOTATORS = 1000
+
+
 def from_file(
     path: str | Path, shape: tuple[int, int, int], *, threshold: float = 0.5
 ) -> list[Marks]:
@@ -234,11 +239,8 @@ def from_file(
     that is what this prompt is for. Raises CaseError where the file does not fit an image of
     `shape` (1, H, W).
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            drawn = archive["scribbles"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CaseError(f"{path}: key 'scribbles' cannot be read ({error})") from error
+    largest = _MOST_ANNOTATORS * 2 * math.prod(shape) * 8
+    drawn = read_array(path, "scribbles", most_bytes=largest)
     if drawn.shape[1:] != (2, *shape[1:]) or shape[0] != 1:
         raise CaseError(
             f"{path}: scribbles has shape {drawn.shape}, "

@@ -64,5 +64,5 @@ def _metric(text: str) -> dict[str, Any]:
     given = dict(parameter.partition("=")[::2] for parameter in parameters)
     try:
         return {"name": name} | {key.strip(): yaml.safe_load(v) for key, v in given.items()}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--metric {text}: a value cannot be read; write KEY=VALUE") from error
