@@ -45,6 +45,10 @@ def test_defaults_come_from_the_schema(config: dict):
         ({"sheets": {"cases": "nowhere.tsv"}}, "no file 'nowhere.tsv'"),
         ({"runtime": "podman"}, "base_image: the folders ada run in a container only with one"),
         ({"runtime": "apptainer", "base_image": "gone.sif"}, "base_image: no file 'gone.sif'"),
+        ({"sandbox": "runsc", "runtime": "apptainer", "base_image": __file__}, "with apptainer"),
+        ({"sandbox": "runsc", "runtime": "process"}, "sandbox: 'runsc' is for containers"),
+        ({"sandbox": "runsc"}, "with process; leave it out.*or set base_image"),
+        ({"sandbox": "/usr/bin/runsc"}, "sandbox: '/usr/bin/runsc' does not match"),
         (
             {"answers": "final", "archive": {"answers": "all"}},
             "archive.answers: with answers: final",

@@ -69,6 +69,7 @@ class Config:
     left_out: dict[str, dict[str, str]]
     runtime: str
     base_image: str
+    sandbox: str
     seed: int
     jobs: str
     answers: str
@@ -98,6 +99,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         cases = _sliced(cases, values["slices"])
     submissions, notes = look_through(_folder(values["submissions"], f"{source}: submissions"))
     _check_base_image(values["base_image"], values["runtime"], submissions, source)
+    _check_sandbox(values, submissions, source)
     archive = defaults["archive"] | values["archive"]
     if values["answers"] == "final" and archive["answers"] == "all":
         raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
@@ -120,6 +122,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         left_out={name: _left_out(protocol, submissions) for name, protocol in protocols.items()},
         runtime=values["runtime"],
         base_image=values["base_image"],
+        sandbox=values["sandbox"],
         seed=values["seed"],
         jobs=values["jobs"],
         answers=values["answers"],
@@ -327,6 +330,19 @@ def _check_base_image(
         raise ConfigError(
             f"{source}: base_image: no file {base_image!r}; with runtime apptainer write the path "
             "of a SIF file or of a docker archive"
+        )
+
+
+def _check_sandbox(values: dict[str, Any], submissions: dict[str, Path], source: str) -> None:
+    """Raise ConfigError where a submission would run in no container of Docker or Podman."""
+    runtime = values["runtime"]
+    if runtime == "auto" and not values["base_image"]:
+        runtime = "process" if any(path.is_dir() for path in submissions.values()) else "docker"
+    if values["sandbox"] and runtime in {"apptainer", "process"}:
+        raise ConfigError(
+            f"{source}: sandbox: {values['sandbox']!r} is for containers of docker and podman, and "
+            f"submissions run with {runtime}; leave it out, or choose another runtime"
+            + (", or set base_image" if values["runtime"] == "auto" else "")
         )
 
 

@@ -331,7 +331,9 @@ def session_rules(repetition):
     prompts = [without(step, unseen) for step in prompt_steps(repetition)]
     predicts = predict_part(protocol)
     predicts["rules"] = without(predicts["rules"], unseen)
-    return json_digest([prompts, predicts, ARENA.runtime, ARENA.base_image])
+    return json_digest(
+        [prompts, predicts, ARENA.runtime, ARENA.base_image, ARENA.sandbox]
+    )
 
 
 SESSION_KEYS = {}

@@ -42,6 +42,7 @@ rule image:
         sha256=submission_digest,
         runtime=ARENA.runtime,
         base_image=ARENA.base_image,
+        sandbox=ARENA.sandbox,
         code=code("predict.image_step"),
     message:
         "Loading submission {wildcards.submission}"

@@ -12,4 +12,5 @@ with log_errors(snakemake.log[0]):
         runtime=snakemake.params.runtime,
         base_image=snakemake.params.base_image,
         base=snakemake.input.get("base"),
+        sandbox=snakemake.params.sandbox,
     )

@@ -42,6 +42,8 @@ def set_up(
         config = contents.read_config(folder)
         notes = _chosen(facts, submissions, out)
         config["runtime"] = runtime or _isolating(config, out / "submissions")
+        if config["runtime"] in {"apptainer", "process"}:
+            config.pop("sandbox", None)
         config["submissions"] = "submissions"
         config["cases"] = {kind: str((cases / kind).resolve()) for kind in ("images", "labels")}
         config["protocols"] = []

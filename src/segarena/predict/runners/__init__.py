@@ -121,12 +121,15 @@ class Runner(Protocol):
         """Return the command that makes such a call from a shell."""
 
 
-def ready(source: Path, *, runtime: str, base_image: str, base_id: str = "") -> Image:
+def ready(
+    source: Path, *, runtime: str, base_image: str, base_id: str = "", sandbox: str = ""
+) -> Image:
     """Make a submission ready under the runtime of the config; return what image.json says of it.
 
-    base_id: the ID of base_image when the run began, "" to look it up now. runtime auto is Docker;
-    only a folder where no `base_image` is set runs as a plain process, and a line on stderr says
-    so. Raises SubmissionError, ConfigError or EngineError.
+    base_id: the ID of base_image when the run began, "" to look it up now. sandbox: the engine's
+    runtime, "" for its default. runtime auto is Docker; only a folder where no `base_image` is set
+    runs as a plain process, and a line on stderr says so. Raises SubmissionError, ConfigError or
+    EngineError.
     """
     if runtime == "auto":
         runtime = "docker"
@@ -137,7 +140,7 @@ def ready(source: Path, *, runtime: str, base_image: str, base_id: str = "") -> 
                 "trusted code only; set base_image to run it in a container",
                 file=sys.stderr,
             )
-    engine = runner(runtime, base_image)
+    engine = runner(runtime, base_image, sandbox)
     with _readable(source):
         for wait in (*_WAITS, None):
             try:
@@ -156,11 +159,12 @@ def run(image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) ->
     An image that does not start is tried three times. It is the submission's fault only where a
     known-good image starts, here and now, under the same settings; else EngineError is raised.
     """
-    engine = runner(image["runtime"])
+    sandbox = image.get("sandbox", "")
+    engine = runner(image["runtime"], sandbox=sandbox)
     if image["runtime"] == "process":
         return engine.run(image, inputs, outputs, log, limits)
     user = "caller" if limits.user == "caller" else _numeric(image.get("user") or "")
-    _check_once(engine, image["runtime"], user)
+    _check_once(engine, "-".join(filter(None, [image["runtime"], sandbox])), user)
     for wait in (*_WAITS, None):
         outcome = engine.run(image, inputs, outputs, log, limits)
         if not outcome.cannot_start:
@@ -341,16 +345,19 @@ def bad_image(source: Path, message: str) -> Image:
     }
 
 
-def runner(name: str, base_image: str = "") -> Runner:
-    """Return the runner of this name; base_image: what a folder runs in."""
+def runner(name: str, base_image: str = "", sandbox: str = "") -> Runner:
+    """Return the runner of this name.
+
+    base_image: what a folder runs in. sandbox: the engine's runtime, of Docker and Podman.
+    """
     if name == "docker":
         from segarena.predict.runners.docker import DockerRunner
 
-        return DockerRunner(base_image)
+        return DockerRunner(base_image, sandbox)
     if name == "podman":
         from segarena.predict.runners.podman import PodmanRunner
 
-        return PodmanRunner(base_image)
+        return PodmanRunner(base_image, sandbox)
     if name == "apptainer":
         from segarena.predict.runners.apptainer import ApptainerRunner
 

@@ -32,7 +32,7 @@ import docker.utils
 import requests.exceptions
 import urllib3.exceptions
 
-from segarena.errors import EngineError, SubmissionError
+from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.predict import gpu
 from segarena.predict.image import content, image_of_archive, image_of_folder, open_archive
 from segarena.predict.runners import (
@@ -128,11 +128,16 @@ class DockerRunner:
 
     runtime = "docker"
 
-    def __init__(self, base_image: str = "") -> None:
-        self.base_image, self.host = base_image, ""
+    def __init__(self, base_image: str = "", sandbox: str = "") -> None:
+        self.base_image, self.sandbox, self.host = base_image, sandbox, ""
         self.engine = _engine(os.environ.get("DOCKER_HOST", ""))
 
     def ready(self, source: Path, base_id: str = "") -> Image:
+        self._check_sandbox()
+        ours = {"sandbox": self.sandbox} if self.sandbox else {}
+        return {**self._ready(source, base_id), **ours}
+
+    def _ready(self, source: Path, base_id: str) -> Image:
         if source.is_dir():
             return self._ready_folder(source, base_id)
         described = image_of_archive(source)
@@ -145,7 +150,8 @@ class DockerRunner:
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with _engine_errors(f"{image['source']}: running a container"):
-            self._check_room(limits)
+            if limits.write_beside_code:
+                self._check_room(limits.disk_bytes)
             image = {**image, "image_id": self._ready_again(image)}
             mounts = mounts_of(image, inputs, outputs, limits)
             started = time.monotonic()
@@ -194,7 +200,8 @@ class DockerRunner:
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
         known = {**image, "image_id": self._ready_again(image)}
         mounts = mounts_of(image, inputs, outputs, limits)
-        return command_line(["docker", "run", "--rm", *flags(known, mounts, limits)])
+        sandbox = [f"--runtime={self.sandbox}"] if self.sandbox else []
+        return command_line(["docker", "run", "--rm", *sandbox, *flags(known, mounts, limits)])
 
     def base_id(self) -> str:
         return self._base_id()
@@ -224,6 +231,18 @@ class DockerRunner:
             **described,
         }
 
+    def _check_sandbox(self) -> None:
+        """Raise ConfigError where the engine does not know the runtime that the config asks for."""
+        if not self.sandbox or self.sandbox.startswith("io.containerd."):  # any on its PATH
+            return
+        with _engine_errors(f"sandbox {self.sandbox}"):
+            known = self.engine.info().get("Runtimes") or {}
+        if self.sandbox not in known:
+            raise ConfigError(
+                f"sandbox: the engine knows no runtime {self.sandbox!r}; write one of "
+                f"{', '.join(sorted(known))}, or add it to the engine's settings"
+            )
+
     def _check_machine(self, source: Path, described: Image) -> None:
         version = self.engine.version()
         theirs = f"{described['system'] or 'linux'}/{described['architecture'] or version['Arch']}"
@@ -234,10 +253,10 @@ class DockerRunner:
                 f"build it with --platform {ours}"
             )
 
-    def _check_room(self, limits: Limits) -> None:
+    def _check_room(self, needed_bytes: int) -> None:
         folder = _disk(self.engine)
-        if limits.write_beside_code and folder.is_dir():  # an engine elsewhere looks after itself
-            check_room(folder, limits.disk_bytes)
+        if folder.is_dir():  # an engine elsewhere looks after itself
+            check_room(folder, needed_bytes)
 
     def _name(self, image: Image) -> str:
         """Return what the engine calls an image, "" where it does not have it.
@@ -257,14 +276,13 @@ class DockerRunner:
 
     def _load(self, source: Path, described: Image) -> None:
         """Load an archive in three tries; what was found whole before is never blamed for this."""
+        self._check_room(described["unpacked_bytes"])
         for wait in (*LOAD_WAITS, None):
             message = self._loaded(source)
             if not message:
                 break
             if wait is None:
-                folder = _disk(self.engine)
-                if folder.is_dir():
-                    check_room(folder, described["unpacked_bytes"])
+                self._check_room(described["unpacked_bytes"])
                 raise EngineError(f"{source}: the engine cannot load it: {message}")
             time.sleep(wait)
         if not self._name(described):
@@ -365,6 +383,7 @@ class DockerRunner:
             ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
             init=True,
             device_requests=_gpus(),
+            runtime=self.sandbox or None,
             log_config=docker.types.LogConfig(type="none"),  # Printed listens instead
         )
 

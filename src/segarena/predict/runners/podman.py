@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from segarena.errors import EngineError
+from segarena.errors import ConfigError, EngineError
 from segarena.predict import gpu
 from segarena.predict.runners import Image, Limits, Mount, Outcome, command_line, mounts_of
 from segarena.predict.runners.docker import (
@@ -56,15 +56,15 @@ class PodmanRunner(DockerRunner):
 
     runtime = "podman"
 
-    def __init__(self, base_image: str = "") -> None:
-        self.base_image = base_image
-        self.command = _command()
+    def __init__(self, base_image: str = "", sandbox: str = "") -> None:
+        self.base_image, self.sandbox = base_image, sandbox
+        self.command = [_command(), *_runtime(sandbox)]
 
     def base_id(self) -> str:
         with self._service():
             return self._base_id()
 
-    def ready(self, source: Path, base_id: str = "") -> Image:
+    def _ready(self, source: Path, base_id: str) -> Image:
         with self._service():
             about = self.engine.info()
             if about.get("Rootless") and about.get("CgroupVersion") == "1":
@@ -72,7 +72,7 @@ class PodmanRunner(DockerRunner):
                     "rootless Podman sets no limits on a machine with control groups v1; run on "
                     "one with v2, or write runtime: apptainer"
                 )
-            return super().ready(source, base_id)
+            return super()._ready(source, base_id)
 
     def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
         with self._service() as folder:
@@ -84,14 +84,25 @@ class PodmanRunner(DockerRunner):
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
         with self._service():
             mounts = mounts_of(image, inputs, outputs, limits)
-            words = ["podman", "run", "--rm", *self._flags(image, mounts, limits)]
+            asked = self._flags(image, mounts, limits)
+            words = ["podman", *_runtime(self.sandbox), "run", "--rm", *asked]
         return command_line(words)
+
+    def _check_sandbox(self) -> None:
+        if self.sandbox:
+            try:
+                _ask([*self.command, "info"])
+            except EngineError as error:
+                raise ConfigError(
+                    f"sandbox: Podman cannot use the runtime {self.sandbox!r} ({error}); write one "
+                    "that is installed and named in its containers.conf, or leave it out"
+                ) from error
 
     def _create(self, image: Image, limits: Limits, mounts: list[Mount]) -> str:
         ours = [f"--label={LABEL}={Path.cwd()}", "--log-driver=none"]
         asked = self._flags(image, mounts, limits)
         try:
-            return _ask([self.command, "create", *ours, *asked])
+            return _ask([*self.command, "create", *ours, *asked])
         except EngineError as error:
             raise CreateRejectedError(str(error)) from error
 
@@ -114,7 +125,7 @@ class PodmanRunner(DockerRunner):
     def _was_killed(self, container: str, times: Times) -> bool:
         # The API tells nothing of what is over.
         asked = ["--stream=false", f"--since={int(times.since)}", f"--filter=container={container}"]
-        return bool(_ask([self.command, "events", *asked, "--filter=event=kill"]))
+        return bool(_ask([*self.command, "events", *asked, "--filter=event=kill"]))
 
     @contextlib.contextmanager
     def _service(self) -> Iterator[str]:
@@ -123,7 +134,7 @@ class PodmanRunner(DockerRunner):
             address = f"{folder}/socket"
             self.host = f"unix://{address}"
             service = subprocess.Popen(
-                [self.command, "system", "service", f"--time={_SERVICE_ENDS_SECONDS}", self.host],
+                [*self.command, "system", "service", f"--time={_SERVICE_ENDS_SECONDS}", self.host],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -178,6 +189,10 @@ def _command() -> str:
     if not found:
         raise EngineError("no podman on the PATH; install it, or `module load` it first")
     return found
+
+
+def _runtime(sandbox: str) -> list[str]:
+    return [f"--runtime={sandbox}"] if sandbox else []
 
 
 def _ask(command: list[str]) -> str:
