@@ -32,6 +32,7 @@ from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
 from segarena.predict.runners.watch import check_room, machine_memory_bytes, readable
 from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
 from segarena.provenance import file_digest
+from segarena.untrusted import printable
 
 Record = dict[str, Any]
 
@@ -220,6 +221,8 @@ def _call(
         segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
+        if status in {"crashed", "no_answer"}:
+            message += _entrypoint_hint(image)
         facts = _facts(status, message, limits, outcome)
         if image.get("report_writes"):
             facts["written"] = list(outcome.written)
@@ -257,6 +260,20 @@ def _failure(outcome: Outcome) -> tuple[str, str] | None:
     if outcome.exit_code != 0:
         return "crashed", _exit(outcome.exit_code)
     return None
+
+
+def _entrypoint_hint(image: Image) -> str:
+    """Return what to know of a failed call whose image has an ENTRYPOINT, as it may be why."""
+    words = image.get("entrypoint")
+    if not words:
+        return ""
+    shown = printable(words if isinstance(words, str) else " ".join(words), 80)
+    if image["runtime"] == "apptainer":
+        return f"; Apptainer does not start the image's ENTRYPOINT ({shown}): call it in predict.sh"
+    return (
+        f"; the image's ENTRYPOINT ({shown}) gets `sh predict.sh` as its arguments and must run "
+        'it: end it with exec "$@", or write ENTRYPOINT [] in the Dockerfile'
+    )
 
 
 def _exit(code: int | None) -> str:
