@@ -1,16 +1,23 @@
 """What is used of Snakemake beyond its language is still there, and does what we take it to do."""
 
+import errno
 import inspect
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from snakemake import exceptions
 from snakemake.api import Workflow  # first: other ways in are circular
 from snakemake.resources import Resources
 from snakemake.settings.types import DAGSettings, ResourceSettings
 
-from segarena.snakemake_adapter import is_forced, share_resources
+from segarena.snakemake_adapter import (
+    is_forced,
+    report_full_disk_in_one_line,
+    share_resources,
+)
 
 
 def test_what_is_spared_while_planning_is_still_asked_and_still_needless():
@@ -69,3 +76,17 @@ def test_what_the_rules_ask_of_snakemake_is_there():
         assert hasattr(Workflow, name) or re.search(rf"\b{name}\b", source), name
     assert not [name for name in used if name.startswith("_")]
     assert not re.search(r"workflow(\.\w+)*\._", text)
+
+
+def test_a_disk_that_is_full_for_snakemake_is_one_line(monkeypatch):
+    """Every way in which it prints an error goes through one function; others stay as they are."""
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    monkeypatch.setattr(
+        exceptions, "format_exception_to_string", exceptions.format_exception_to_string
+    )
+    assert "format_exception_to_string(" in inspect.getsource(exceptions.print_exception)
+    report_full_disk_in_one_line()
+    full = exceptions.format_exception_to_string(OSError(errno.ENOSPC, "No space left", "a/b"))
+    assert full.startswith("segarena: a/b: the disk is full")
+    assert "\n" not in full
+    assert "KeyError" in exceptions.format_exception_to_string(KeyError("x"))

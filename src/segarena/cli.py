@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from segarena import __version__
-from segarena.errors import SegArenaError
+from segarena.errors import SegArenaError, full_disk
 
 # In the order of use: the module that does a command's work, imported only when it is given, since
 # some take seconds to load; and what `segarena --help` says of it.
@@ -52,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SegArenaError as error:
         print(f"segarena: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        full = full_disk(error)
+        if full is None:
+            raise
+        print(f"segarena: {full}", file=sys.stderr)
+        return full.exit_code
 
 
 if __name__ == "__main__":

@@ -7,12 +7,17 @@ a result (see `segarena.predict.session`), so no class here stands for one.
 
 import atexit
 import contextlib
+import errno
 import gc
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+_MAKE_ROOM = "make room and run the same command again"
 
 
 class SegArenaError(Exception):
@@ -61,15 +66,40 @@ def log_errors(log: str | Path) -> Iterator[None]:
     atexit.register(gc.freeze)
     signal.signal(signal.SIGTERM, _leave)
     path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("", encoding="utf-8")
+    if not _written(path, ""):
+        print(f"segarena: {path}: no log can be written; {_MAKE_ROOM}", file=sys.stderr)
+        sys.exit(EngineError.exit_code)
     try:
         yield
-    except SegArenaError as error:
-        path.write_text(f"error: {error}\n", encoding="utf-8")
-        print(f"segarena: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except Exception as error:
-        trace = traceback.format_exc()
-        path.write_text(f"error: {type(error).__name__}: {error}\n{trace}", encoding="utf-8")
-        raise
+        ours = error if isinstance(error, SegArenaError) else full_disk(error)
+        if ours is None:
+            name = type(error).__name__
+            _written(path, f"error: {name}: {error}\n{traceback.format_exc()}")
+            raise
+        _written(path, f"error: {ours}\n")
+        print(f"segarena: {ours}", file=sys.stderr)
+        sys.exit(ours.exit_code)
+
+
+def full_disk(error: BaseException) -> EngineError | None:
+    """Return the error of ours that stands for a full disk, or None where that is not the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            where = f"{cause.filename}: " if cause.filename else ""
+            return EngineError(f"{where}the disk is full ({cause.strerror}); {_MAKE_ROOM}")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _written(path: Path, text: str) -> bool:
+    """Write a log; return False where there is no room for it: its line is on stderr as well."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if full_disk(error) is None:
+            raise
+        return False
+    return True

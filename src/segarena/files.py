@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from segarena.errors import EngineError
+from segarena.errors import DISK_FULL, EngineError
 
 _FEW_LINES = 1000
 
@@ -34,6 +34,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         _to_disk(tmp)
         tmp.chmod(0o666 & ~_umask())
         tmp.replace(path)
+    except OSError as error:
+        if error.errno in DISK_FULL and not error.filename:  # a write does not name its file
+            error.filename = str(path)
+        raise
     finally:
         tmp.unlink(missing_ok=True)
 

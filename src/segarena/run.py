@@ -15,12 +15,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from segarena import locks, slurm
-from segarena.errors import ConfigError, SegArenaError
+from segarena.errors import ConfigError, SegArenaError, full_disk
 from segarena.predict import gpu
 from segarena.predict.runners import LOCK, calls_prefix
 from segarena.protocol import Protocol
 
 LOGS = Path("results/logs")
+
+_LEAST_FREE_BYTES = 1 << 20
 
 _held: list[locks.Lock] = []
 _started = time.time()
@@ -33,6 +35,11 @@ def exit_on_error() -> Iterator[None]:
         yield
     except SegArenaError as error:
         sys.exit(f"segarena: {error}")
+    except OSError as error:
+        full = full_disk(error)
+        if full is None:
+            raise
+        sys.exit(f"segarena: {full}")
 
 
 @contextlib.contextmanager
@@ -103,6 +110,13 @@ def lock(path: Path) -> None:
             f"{Path.cwd()}: another run is at work here (process {file.read().strip()}); "
             "wait for it, or end it, then start again"
         )
+    if held is not file:
+        print_notes(
+            [
+                f"{Path.cwd()}: this storage has no file locks; start all runs of this folder "
+                "from this machine (docs/cluster.md)"
+            ]
+        )
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
@@ -128,8 +142,15 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def print_errors() -> None:
-    """Print the errors of this run, one line each, after Snakemake's own account."""
+    """Print the errors of this run, one line each, after Snakemake's own account.
+
+    Where a disk is full the logs may not hold them.
+    """
     lines = errors_since(LOGS, _started - 1)
+    if not lines and LOGS.is_dir():
+        free = shutil.disk_usage(LOGS).free
+        if free < _LEAST_FREE_BYTES:
+            lines = [f"{LOGS.resolve()}: the disk has {free >> 10} KiB left; make room"]
     if lines:
         print(f"\nsegarena: {len(lines)} error(s) stopped this run; mend them and run it again:")
         for line in lines:

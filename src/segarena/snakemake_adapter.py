@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from segarena.errors import full_disk
+
 _SCRIPTS = ".snakemake/scripts/"
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE_SECONDS = 60
@@ -47,6 +49,23 @@ def give_no_wrong_advice() -> None:
     from snakemake.logging import logger
 
     logger.addFilter(lambda record: "--rerun-triggers mtime" not in str(record.msg))
+
+
+def report_full_disk_in_one_line() -> None:
+    """Report a disk that is full for Snakemake itself as we do, without traces.
+
+    It writes notes of its own in the run folder, and a log, which fails on the same disk.
+    """
+    from snakemake import exceptions
+
+    usual = exceptions.format_exception_to_string
+
+    def in_one_line(error: BaseException, linemaps: Any = None) -> str:
+        full = full_disk(error)
+        return f"segarena: {full}" if full else usual(error, linemaps)
+
+    exceptions.format_exception_to_string = in_one_line
+    logging.raiseExceptions = False
 
 
 def stop_in_one_line(*, announce: bool) -> None:

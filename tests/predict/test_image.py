@@ -22,7 +22,8 @@ from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.predict import image as image_module
 from segarena.predict import runners
 from segarena.predict.image import digest, image_of_archive
-from segarena.predict.runners import bad_image, podman
+from segarena.predict.runners import bad_image, podman, watch
+from segarena.predict.runners.apptainer import ApptainerRunner
 from segarena.predict.runners.docker import DockerRunner
 
 REPACKED: dict[str, Callable[[bytes], bytes]] = {
@@ -464,3 +465,25 @@ def test_a_damaged_cache_of_digests_is_made_anew(tmp_path: Path) -> None:
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert digest(source, cache) == expected
     assert expected in cache.read_text()
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"], indirect=True)
+def test_an_image_that_does_not_fit_is_not_loaded(
+    runtime: str,
+    folder: Path,
+    base_image: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk with less room than the image unpacks to is our failure, before anything is loaded."""
+    monkeypatch.chdir(tmp_path)
+    (folder / "new").write_text(str(tmp_path))  # no engine has this image yet
+    made = tmp_path / "large.tar"
+    write_docker_archive(made, [base_image("tiny"), (folder, "/workspace")])
+    tried = []
+    for engine, method in ((DockerRunner, "_loaded"), (ApptainerRunner, "_built")):
+        monkeypatch.setattr(engine, method, lambda *_: tried.append(1) or "")
+    monkeypatch.setattr(watch.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(EngineError, match="MiB are needed; make room"):
+        runners.ready(made, runtime=runtime, base_image="")
+    assert tried == []

@@ -14,7 +14,7 @@ from segarena.case import read_image
 from segarena.errors import EngineError
 from segarena.predict import session
 from segarena.predict.answer import BadAnswer, take_answer
-from segarena.predict.runners import watch
+from segarena.predict.runners import Outcome, watch
 from segarena.predict.runners.process import ProcessRunner
 
 SHAPE = (4, 6, 8)
@@ -204,3 +204,47 @@ def test_temporary_folders_tell_whose_they_are() -> None:
     one, other = Path("/a/run"), Path("/another/run")
     assert session.calls_prefix(one) == session.calls_prefix(Path(os.fspath(one)))
     assert session.calls_prefix(one) != session.calls_prefix(other)
+
+
+def test_what_a_disk_must_have_room_for_goes_by_the_case(
+    tmp_path: Path, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small case runs with 66 MiB, whatever output_gb allows; a large one does not."""
+    usage = type("Usage", (), {"free": 66 << 20})
+    monkeypatch.setattr(watch.shutil, "disk_usage", lambda _: usage)
+    rules = {**table.rules, "limits": {"memory_gb": 0.5, "output_gb": 2}}
+    called = replace(table, rules=rules).call(in_process(tmp_path, "true"))
+    assert called.status == "no_answer"
+    monkeypatch.setattr(session, "image_shape", lambda _: (64, 512, 512))
+    with pytest.raises(EngineError, match=r"320 MiB are needed"):  # 64 MiB, and 16 bytes a voxel
+        replace(table, rules=rules).call(in_process(tmp_path, "true"))
+
+
+@pytest.mark.parametrize(
+    ("written", "files", "ours"), [(3 << 20, 1, True), (12 << 20, 1, False), (1000, 2000, False)]
+)
+def test_what_is_more_than_the_disk_had_room_for_is_ours(
+    written: int,
+    files: int,
+    ours: bool,
+    tmp_path: Path,
+    table: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that its own limits allow is not blamed where the disk was too small for it."""
+    usage = type("Usage", (), {"free": 66 << 20})
+    monkeypatch.setattr(watch.shutil, "disk_usage", lambda _: usage)
+
+    def run(_: Any, __: Path, outputs: Path, log: Path, limits: Any) -> Outcome:
+        assert limits.output_bytes == 2 << 20  # of the 10 MiB that table.rules allow
+        for number in range(files):
+            (outputs / str(number)).write_bytes(os.urandom(written // files))
+        return Outcome(137, 1.0, 1.0, too_much_output=watch.excess(outputs, limits))
+
+    monkeypatch.setattr(session, "run", run)
+    image = in_process(tmp_path, "true")
+    if ours:
+        with pytest.raises(EngineError, match=r"room for 2 MiB .*10.2 MiB are allowed"):
+            table.call(image)
+    else:
+        assert table.call(image).status == "too_much_output"

@@ -249,28 +249,43 @@ def _stop_engine(state: Path) -> None:
     shutil.rmtree(state, ignore_errors=True)
 
 
-@pytest.mark.parametrize("at", ["prepare", "predict", "score"])
+FULL = {
+    "prepare": ("results", []),
+    "predict": ("results", ["--until", "cases"]),
+    "score": ("results", ["--until", "predict"]),
+    "the store": ("store", ["--until", "cases"]),
+    "TMPDIR": ("tmp", ["--until", "cases"]),
+    "the run's folder": (".", ["--until", "cases"]),
+}
+
+
+@pytest.mark.parametrize("at", FULL)
 def test_a_full_disk_is_told_and_costs_nothing(
-    at: str, tmp_path: Path, undisturbed: Tables
+    at: str, tmp_path: Path, undisturbed: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever the disk fills up, the run stops; with room again the same command finishes."""
+    """Wherever the disk fills up, a line says what to do; with room the same command finishes."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
-    arena = filled(new_arena(tmp_path))
-    before = {"prepare": [], "predict": ["--until", "cases"], "score": ["--until", "predict"]}
-    results = arena.folder_of("results")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", results], check=True)
+    where, before = FULL[at]
+    arena = new_arena(tmp_path)
+    disk = arena.folder_of(where)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", disk], check=True)
     try:
-        if before[at]:
-            arena.run(*before[at])
-        _fill(results)
+        filled(arena)
+        if before:
+            arena.run(*before)
+        if where == "tmp":
+            monkeypatch.setenv("TMPDIR", str(disk))
+        _fill(disk)
         printed = failed(arena)
-        assert "No space left on device" in printed or "make room" in printed
-        (results / "ballast").unlink()
+        assert "Traceback" not in printed
+        assert "segarena: " in printed
+        assert "make room" in printed
+        (disk / "ballast").unlink()
         arena.run()
         assert tables(arena) == undisturbed
     finally:
-        subprocess.run(["umount", results], check=True)
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def _fill(folder: Path) -> None:

@@ -46,6 +46,7 @@ if not workflow.overwrite_configfiles:
 
 snakemake_adapter.plan_quickly()
 snakemake_adapter.give_no_wrong_advice()
+snakemake_adapter.report_full_disk_in_one_line()
 snakemake_adapter.stop_in_one_line(announce=workflow.is_main_process)
 run.let_scripts_find(SOURCE)
 with run.exit_on_error():
@@ -531,8 +532,9 @@ onstart:
     run.start_run(
         ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
     )
-    write_plan(ARENA, workflow.configfiles, workflow.config_settings.config)
-    STORE.register(os.getcwd())
+    with run.exit_on_error():
+        write_plan(ARENA, workflow.configfiles, workflow.config_settings.config)
+        STORE.register(os.getcwd())
     if ARENA.gpus and workflow.local_exec:
         # As many calls at a time as slots; which device each gets, predict/gpu.py decides.
         workflow.register_resource("gpu", ARENA.gpus)
@@ -542,11 +544,13 @@ onstart:
 
 
 onsuccess:
-    damage.note_sizes()
+    with run.exit_on_error():
+        damage.note_sizes()
     run.print_notes(all_notes())
 
 
 onerror:
-    damage.note_sizes()
     run.print_notes(all_notes())
     run.print_errors()
+    with run.exit_on_error():
+        damage.note_sizes()

@@ -4,12 +4,14 @@ A submission's failure is a result, not an error: the record's `status` says wha
 protocol says what is scored instead. Only the infrastructure's failure raises.
 """
 
+import math
 import shutil
 import socket
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,7 @@ from segarena.files import atomic_write, read_json, write_json
 from segarena.predict import gpu
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
-from segarena.predict.runners.watch import check_room, machine_memory_bytes, readable
+from segarena.predict.runners.watch import check_room, excess, machine_memory_bytes, readable
 from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
 from segarena.provenance import file_digest
 from segarena.untrusted import printable
@@ -54,6 +56,9 @@ LOG_LINE_CHARACTERS = 2000
 
 _LEAST_FREE_BYTES = 64 << 20
 """Room that a disk must have left after a call, or a failure is put down to the disk."""
+
+_ANSWER_VOXEL_BYTES = 16
+"""Room per voxel that a disk must have for an answer: int64, not compressed, written twice."""
 
 
 def answer(
@@ -216,8 +221,14 @@ def _call(
                 path.chmod(mode)
             _write_input(inputs / f"{case}.npz", image_npz, members)
             (inputs / f"{case}.npz").chmod(0o644)
-        check_room(folder, limits.output_bytes + _LEAST_FREE_BYTES)
-        outcome = run(image, inputs, outputs, log, limits)
+        allowed = _within_room(folder, shape, limits)
+        outcome = run(image, inputs, outputs, log, allowed)
+        if outcome.too_much_output and excess(outputs, allowed) and not excess(outputs, limits):
+            raise EngineError(
+                f"{folder.parent}: the disk had room for {readable(allowed.output_bytes)} of what "
+                f"a call writes, and {readable(limits.output_bytes)} are allowed; make room, run "
+                "again"
+            )
         segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
@@ -227,6 +238,18 @@ def _call(
         if image.get("report_writes"):
             facts["written"] = list(outcome.written)
         return {**facts, "segs": segs, "printed": _last_lines(log)}
+
+
+def _within_room(folder: Path, shape: tuple[int, ...], limits: Limits) -> Limits:
+    """Return the limits of a call, its output no larger than the disk of its folder has room for.
+
+    So what is needed goes by the case, and no call fills the disk. Raises EngineError where there
+    is no room for an answer.
+    """
+    needed = min(limits.output_bytes, _ANSWER_VOXEL_BYTES * math.prod(shape))
+    check_room(folder, needed + _LEAST_FREE_BYTES)
+    free = shutil.disk_usage(folder).free - _LEAST_FREE_BYTES
+    return replace(limits, output_bytes=min(limits.output_bytes, free))
 
 
 def _judged(

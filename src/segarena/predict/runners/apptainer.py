@@ -185,12 +185,15 @@ class ApptainerRunner:
         with sif.with_suffix(".lock").open("w") as lock:
             held = locks.held(sif.with_suffix(".lock"), lock, wait=True)
             if not sif.exists():
-                self._build(source, sif)
+                # What a base image unpacks to is not known, but it is no less than its file.
+                size = image.get("unpacked_bytes") or source.stat().st_size
+                self._build(source, sif, size)
             if held:
                 held.close()
         return sif
 
-    def _build(self, source: Path, sif: Path) -> None:
+    def _build(self, source: Path, sif: Path, unpacked_bytes: int) -> None:
+        _check_room(sif.parent, unpacked_bytes)
         with tempfile.NamedTemporaryFile(suffix=".tar") as tar, atomic_write(sif) as tmp:
             try:
                 with open_archive(source) as archive:
@@ -203,8 +206,7 @@ class ApptainerRunner:
                 if not message:
                     return
                 if wait is None:
-                    for folder in (Path(tar.name).parent, sif.parent):
-                        check_room(folder, Path(tar.name).stat().st_size)
+                    _check_room(sif.parent, unpacked_bytes)
                     raise EngineError(f"{source}: apptainer cannot build the image: {message}")
                 time.sleep(wait)
 
@@ -220,6 +222,12 @@ class ApptainerRunner:
             check=False,
         )
         return "" if done.returncode == 0 else " ".join(done.stderr.split())[-500:] or "no reason"
+
+
+def _check_room(images: Path, needed_bytes: int) -> None:
+    """Raise EngineError where there is no room to unpack an image and to keep it as a SIF."""
+    for folder in (Path(tempfile.gettempdir()), images):
+        check_room(folder, needed_bytes)
 
 
 class _FirstLine:
