@@ -3,6 +3,8 @@
 import csv
 import itertools
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +94,42 @@ def test_a_killed_head_process_leaves_nothing_that_runs_twice(
     by_work = sorted(slurm.jobs(arena.work), key=lambda job: (job.comment, job.start))
     for one, two in itertools.pairwise(by_work):
         assert one.comment != two.comment or one.end <= two.start
+
+
+TWO_CALLS = """
+import os, subprocess, sys
+from segarena.predict import gpu
+gpu.mark_jobs(cluster={cluster})
+script = (
+    "from segarena.predict import gpu\\n"
+    "with gpu.taken(4): print(*gpu.assigned(), sep=',', flush=True)"
+)
+with gpu.taken(4):
+    print(*gpu.assigned(), sep=",", flush=True)
+    subprocess.run([sys.executable, "-c", script], check=True)
+"""
+ALL = "GPU-0,GPU-1,GPU-2,GPU-3"
+
+
+@pytest.mark.parametrize(("cluster", "devices"), [(True, {ALL}), (False, {"GPU-0", "GPU-1"})])
+def test_calls_of_a_run_inside_an_allocation_have_a_device_each(
+    slurm, cluster: bool, devices: set[str], tmp_path: Path
+):
+    """In an allocation of four devices; a job that the run submitted itself has all of its own."""
+    (tmp_path / "nvidia-smi").write_text(
+        '#!/bin/sh\nfor i in 0 1 2 3; do echo "$i, GPU-$i, Fake, 1"; done\n'
+    )
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    settings = [
+        f"PATH={tmp_path}:{os.environ['PATH']}",
+        f"TMPDIR={tmp_path}",
+        "CUDA_VISIBLE_DEVICES=0,1,2,3",
+    ]
+    script = TWO_CALLS.format(cluster=cluster)
+    printed = slurm.ask("srun", "--gpus=1", "env", *settings, sys.executable, "-c", script)
+    lines = printed.splitlines()
+    assert set(lines) == devices
+    assert len(lines) == 2
 
 
 def started(arena: Arena) -> list[Path]:
