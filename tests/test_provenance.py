@@ -34,6 +34,19 @@ def test_a_used_module_counts_however_deep(package: Path):
     assert _digest(package) != before
 
 
+def test_a_digest_is_remembered_until_a_file_changes(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whichever file of the package it is, and not for longer."""
+    monkeypatch.chdir(tmp_path)
+    before = provenance.remembered_code_digest("score.step")
+    assert before == _digest(package)
+    monkeypatch.setattr(provenance, "code_digest", lambda step: "reckoned again")
+    assert provenance.remembered_code_digest("score.step") == before
+    (package / "deep.py").write_text("X = 2\n")
+    assert provenance.remembered_code_digest("score.step") == "reckoned again"
+
+
 def test_an_unused_module_does_not_count(package: Path):
     """A module that the step never reaches may change."""
     before = _digest(package)

@@ -71,17 +71,29 @@ def _incomplete(path: str | Path) -> EngineError:
 def remembered(path: str | Path, cache: str | Path, make: Callable[[Path], Any]) -> Any:
     """Return `make(path)`, a JSON value; made again only when the file is another.
 
-    The file is known by its size, time and inode. cache: a file with a line per value. A process
-    reads each line once and adds one for each value that it makes, so n files cost n steps. Several
-    threads and processes may use it at a time; a line that is damaged is made again.
+    The file is known by its size, time and inode. cache: see `remembered_as`.
     """
     path = Path(path)
+    return remembered_as(str(path.resolve()), mark(path), cache, lambda: make(path))
+
+
+def mark(path: Path) -> list[int]:
+    """Return what a file is known by: its size, time and inode."""
     stat = path.stat()
-    name, mark = str(path.resolve()), [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def remembered_as(name: str, mark: Any, cache: str | Path, make: Callable[[], Any]) -> Any:
+    """Return `make()`, a JSON value that has a name; made again only when the mark is another.
+
+    cache: a file with a line per value. A process reads each line once and adds one for each value
+    that it makes, so n values cost n steps. Several threads and processes may use it at a time; a
+    line that is damaged is made again.
+    """
     memory = _memory(Path(cache).resolve())
     entry = memory.entries().get(name)
     if entry is None or entry["mark"] != mark:
-        entry = {"mark": mark, "value": make(path)}
+        entry = {"mark": mark, "value": make()}
         memory.add(name, entry)
     return entry["value"]
 

@@ -7,7 +7,7 @@ read again, so nothing that was taken out of it is counted.
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,16 +89,25 @@ def read_plan(folder: Path, configfile: Path | None = None) -> Plan:
             )
         return _planned(folder, [(folder / CONFIG).absolute()], {})
     written = read_json(folder / FILE)
-    plan = Plan(**written["plan"])
-    if _unchanged(written["files"]):
+    plan = last_plan(folder)
+    if plan and _unchanged(written["files"]):
         return plan
     try:
         return _planned(folder, [Path(file) for file in written["files"]], written["changes"])
     except SegArenaError as error:
+        if plan is None:
+            raise
         changed = (
             f"the config was changed and cannot be read, so this is by the last run's: {error}"
         )
-        return Plan(**{**written["plan"], "notes": [*plan.notes, *changed.splitlines()]})
+        return replace(plan, notes=[*plan.notes, *changed.splitlines()])
+
+
+def last_plan(folder: Path) -> Plan | None:
+    """Return what the last run in `folder` was to make; None where it left no plan that we know."""
+    with contextlib.suppress(FileNotFoundError, TypeError):  # another version has other fields
+        return Plan(**read_json(folder / FILE)["plan"])
+    return None
 
 
 def _unchanged(files: dict[str, str]) -> bool:

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segarena.files import remembered
+from segarena.files import mark, remembered, remembered_as
 
 PACKAGE = Path(__file__).resolve().parent
 CONTENTS = Path(".snakemake/segarena/contents.json")
+CODE = Path(".snakemake/segarena/code.json")
 _SILENT_SECONDS = 10
 
 Definition = tuple[Path, str]
@@ -53,6 +54,13 @@ def code_digest(step: str) -> str:
         texts = (_module(path).statements[number].text for number in sorted(used[path]))
         digest.update("\0".join([name, *texts, ""]).encode())
     return digest.hexdigest()[:16]
+
+
+def remembered_code_digest(step: str) -> str:
+    """Return `code_digest(step)`, reckoned again only where a file of the package is another."""
+    files = {str(path.relative_to(PACKAGE)): mark(path) for path in PACKAGE.rglob("*.py")}
+    name = f"{PACKAGE}:{step}"
+    return str(remembered_as(name, json_digest(files), CODE, lambda: code_digest(step)))
 
 
 def file_digest(path: str | Path) -> str:

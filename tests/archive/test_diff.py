@@ -38,6 +38,21 @@ def test_an_archive_and_its_run_are_the_same(archive: Path, archived_run: Arena)
     assert difference.compared == 4 * 8
 
 
+def test_what_is_left_of_a_withdrawn_submission_is_no_part_of_a_run(
+    archive: Path, archived_run: Arena, tmp_path: Path
+):
+    """Its scores stay in the folder until somebody cleans it, but the last run did not have it."""
+    run = archived_run.copy(tmp_path)
+    plan = run.work / ".snakemake/segarena/plan.json"
+    written = json.loads(plan.read_text())
+    written["plan"]["submissions"] = ["ada"]
+    plan.write_text(json.dumps(written))
+    difference = changes(archive, run.work)
+    assert len(difference.alone) == 2
+    assert all("bob" in line for line in difference.alone)
+    assert difference.compared == 2 * 8
+
+
 def test_a_changed_submission_is_named_as_the_reason(archive: Path, tampered):
     """The answer differs first, and the submission's digest differs."""
 

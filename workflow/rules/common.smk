@@ -31,10 +31,10 @@ from segarena.protocol import (
     wants_areas,
 )
 from segarena.provenance import (
-    code_digest,
     content_digest,
     json_digest,
     remember_contents,
+    remembered_code_digest,
 )
 
 # --config changes keys of the file; with --configfile the file is another, and this one is not read.
@@ -80,7 +80,7 @@ wildcard_constraints:
     k=r"[1-9]\d*",
 
 
-step_digest = cache(code_digest)
+step_digest = cache(remembered_code_digest)
 
 
 @cache

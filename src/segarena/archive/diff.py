@@ -17,6 +17,7 @@ from segarena.archive.unpack import unpack
 from segarena.case import UNREADABLE
 from segarena.errors import ConfigError, SegArenaError
 from segarena.files import read_json
+from segarena.plan import last_plan
 from segarena.provenance import file_digest
 from segarena.untrusted import printable
 
@@ -155,7 +156,9 @@ def _of_archive(folder: Path) -> Run:
 def _of_folder(results: Path) -> Run:
     sessions = _sessions(results)
     submissions = {
-        path.parent.name: read_json(path) for path in sorted(results.glob("predict/*/image.json"))
+        name: read_json(path)
+        for name in sorted({submission for _, submission, _ in sessions})
+        if (path := results / "predict" / name / "image.json").is_file()
     }
     cases = {
         case: {
@@ -174,9 +177,21 @@ def _of_folder(results: Path) -> Run:
 
 
 def _sessions(results: Path) -> dict[Session, Path]:
-    return {
+    """Return the scores of a run's sessions, without what is left of cases or teams that went."""
+    found = {
         (path.parts[-3], path.parts[-2], path.stem): path
         for path in sorted(results.glob("score/*/*/*.csv"))
+    }
+    plan = last_plan(results.parent)
+    return {
+        (repetition, submission, case): path
+        for (repetition, submission, case), path in found.items()
+        if plan is None
+        or (
+            repetition in plan.repetitions
+            and submission in plan.eligible_submissions(repetition)
+            and case in plan.cases
+        )
     }
 
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import ndimage
 
 from segarena.case import Image
 from segarena.prepare.window import PRESETS
@@ -99,6 +98,8 @@ def odd_spacing(image: Image) -> Iterator[str]:
 
 def odd_labels(gts: np.ndarray) -> Iterator[str]:
     """Say where a label map (D, H, W) looks like a mask whose soft edges became labels."""
+    from scipy import ndimage  # half a second, which a plan does not need
+
     labels = np.unique(gts)
     labels = labels[labels != 0]
     if len(labels) < _FEWEST_SOFT_LABELS:
