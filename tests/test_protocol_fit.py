@@ -32,6 +32,7 @@ def mine(name: str = "noc", **changes) -> None:
     Path("mine.yaml").write_text(yaml.safe_dump({**load(name), "name": "mine", **changes}))
 
 
+LATE = {"seconds_per_label": 9, "on_overtime": "zero", "kill_at": 10}
 DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
 
 
@@ -42,6 +43,10 @@ DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
         ({"ignore_label": 3}, {"slices": {"rule": "largest"}}, "ignore_label: a slice case"),
         ({"user": DRAWN}, {}, "drawn: no scribbles for one"),
         ({"repeat": 3}, {}, "repeat: nothing is drawn by chance"),
+        ({"series": {"auc_from": 21}}, {}, "series.auc_from: is 21, but the protocol has 20"),
+        ({"time": LATE}, {}, "time.kill_at: has no effect with on_overtime: zero"),
+        ({"labels": {"liver": {"name": "x"}}}, {}, "labels: label is 'liver'; write an id"),
+        ({"labels": {"1": {"name": "x", "members": [1, 3]}}}, {}, "labels: label is '1'; a region"),
     ],
 )
 def test_what_does_not_fit_is_told_by_its_key(

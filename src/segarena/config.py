@@ -15,10 +15,19 @@ from segarena.errors import CaseError, ConfigError
 from segarena.files import remembered
 from segarena.predict.accepts import refusal
 from segarena.predict.image import digest
-from segarena.prepare.labels import Labels, find_labels
+from segarena.prepare.labels import Labels, by_ids, check_labels, find_labels
 from segarena.prepare.nifti import find_cases, labels_of
 from segarena.prepare.slices import slice_name
-from segarena.protocol import SCHEMAS, Protocol, is_drawn, labels_named, load, read_yaml, validate
+from segarena.protocol import (
+    SCHEMAS,
+    Protocol,
+    is_drawn,
+    labels_named,
+    load,
+    read_yaml,
+    steps,
+    validate,
+)
 from segarena.sheets import notes_on, read_sheet
 from segarena.submissions import look_through
 
@@ -103,13 +112,11 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     archive = defaults["archive"] | values["archive"]
     if values["answers"] == "final" and archive["answers"] == "all":
         raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
-    protocols = _protocols(values["protocols"], cases, source)
     folders = (Path(values["cases"][key]) for key in ("images", "labels"))
     labels = find_labels(sheets.get("labels"), *folders)
-    protocols = {
-        name: _with_labels(protocol, labels, name, is_sliced="slices" in values)
-        for name, protocol in protocols.items()
-    }
+    if "slices" in values:  # each slice holds a single label, so there are no regions
+        labels = {key: about for key, about in labels.items() if "members" not in about}
+    protocols = _protocols(values["protocols"], cases, labels, source)
     npz_spacing = values["cases"].get("npz_spacing", "zyx")
     _check_spacing(npz_spacing, cases, protocols, source)
     with ThreadPoolExecutor() as several:  # gigabytes each
@@ -134,7 +141,9 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     )
 
 
-def _protocols(names: list[str], cases: dict[str, Case], source: str) -> dict[str, Protocol]:
+def _protocols(
+    names: list[str], cases: dict[str, Case], labels: Labels, source: str
+) -> dict[str, Protocol]:
     found: dict[str, Protocol] = {}
     files: dict[str, str] = {}
     for file in names:
@@ -146,6 +155,7 @@ def _protocols(names: list[str], cases: dict[str, Case], source: str) -> dict[st
                 "give one of them another name, or remove it"
             )
         _check_fit(protocol, cases, file)
+        protocol = _with_labels(protocol, labels, file)
         _check_labels(protocol, cases, file)
         found[name], files[name] = protocol, file
     return found
@@ -211,6 +221,8 @@ def _sliced(cases: dict[str, Case], slices: dict[str, Any]) -> dict[str, Case]:
         except CaseError as error:
             problems.append(str(error))
             continue
+        if not labels:
+            problems.append(f"{case.label}: the label map is empty, so it has no slices")
         for label in labels:
             arguments = tuple(sorted({**slices, "label": label}.items()))
             found[slice_name(name, label)] = replace(case, slice_of=name, slice=arguments)
@@ -219,22 +231,23 @@ def _sliced(cases: dict[str, Case], slices: dict[str, Any]) -> dict[str, Case]:
     return found
 
 
-def _with_labels(protocol: Protocol, labels: Labels, name: str, *, is_sliced: bool) -> Protocol:
+def _with_labels(protocol: Protocol, labels: Labels, file: str) -> Protocol:
     """Return a protocol with what is known of the labels; what it says of them itself comes first.
 
-    Regions are left out where cases are slices: each holds a single label.
+    Wherever it calls a label or a region by its name, the id or the region's key is put instead.
     """
     own = {str(key): value for key, value in protocol.get("labels", {}).items()}
-    known = {
-        key: about
-        for key, about in (labels | own).items()
-        if not (is_sliced and "members" in about)
-    }
+    check_labels(own, f"{file}: labels")
+    known = labels | own
     if protocol.get("over") == "regions" and not any("members" in v for v in known.values()):
         raise ConfigError(
-            f"{name}: over: there are no regions; give them in a sheet of labels (sheets.labels)"
-            + (", and leave out `slices`" if is_sliced else "")
+            f"{file}: over: there are no regions; give them in a sheet of labels (sheets.labels), "
+            "and leave out `slices`"
         )
+    try:
+        protocol = by_ids(protocol, known)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
     return protocol | {"labels": known} if known else protocol
 
 
@@ -253,6 +266,17 @@ def _check_spacing(
 def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
     """Raise ConfigError where parts of a protocol do not fit each other or the cases."""
     measured = {metric["name"] for metric in protocol["metrics"]}
+    interactions = len(steps(protocol))
+    if protocol["series"]["auc_from"] > interactions:
+        raise ConfigError(
+            f"{name}: series.auc_from: is {protocol['series']['auc_from']}, but the protocol has "
+            f"{interactions} interactions"
+        )
+    if protocol["time"]["on_overtime"] == "zero" and protocol["time"].get("kill_at", 1) > 1:
+        raise ConfigError(
+            f"{name}: time.kill_at: has no effect with on_overtime: zero, where a late answer is "
+            "worth nothing; remove it, or write on_overtime: warn"
+        )
     if "noc" in protocol["series"] and "IoU" not in measured:
         raise ConfigError(f"{name}: series.noc: counts clicks by IoU; add {{name: IoU}} to metrics")
     if protocol.get("repeat", 1) > 1 and not any(map(is_drawn, protocol["user"])):
@@ -269,11 +293,14 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
 
 
 def _check_labels(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
-    """Raise ConfigError where a metric has a value for a label that no case has.
+    """Raise ConfigError where a metric or the ranking names a label that no case has.
 
     Where a label map cannot be read nothing is known; its own job reports it.
     """
     named = labels_named(protocol["metrics"])
+    for position, label in enumerate(protocol["ranking"].get("by", ())):
+        if isinstance(label, int):
+            named.setdefault(label, f"ranking.by.{position}")
     if not named:
         return
     known: set[int] = set()

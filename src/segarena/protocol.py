@@ -5,6 +5,7 @@ a plain dict from then on, because that is what Snakemake can compare between ru
 given only the part it uses, so changing a metric rescores without running a container.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -91,9 +92,43 @@ def wants_areas(protocol: Protocol) -> bool:
     return ruled or "min_area_px" in protocol["series"].get("noc", {})
 
 
+def expected_labels(protocols: Iterable[Protocol]) -> list[int] | None:
+    """Return the ids that a case without foreground is asked for, sorted.
+
+    They are those of the sheet of labels, or of the protocol, and the members of regions. None
+    where no protocol says what such a case counts.
+    """
+    ruling = [one for one in protocols if any(map(counts_empty_truth, one["metrics"]))]
+    if not ruling:
+        return None
+    ids = {
+        label
+        for protocol in ruling
+        for key, about in protocol.get("labels", {}).items()
+        for label in about.get("members", [key])
+    }
+    return sorted({int(label) for label in ids}.difference(ignored_labels(ruling)))
+
+
+def ignored_labels(protocols: Iterable[Protocol]) -> list[int]:
+    """Return the ids that protocols ignore, sorted."""
+    return sorted({one["ignore_label"] for one in protocols if "ignore_label" in one})
+
+
+def counts_empty_truth(metric: Mapping[str, Any]) -> bool:
+    """Return whether a protocol's metric says what it counts where the truth has no voxel."""
+    rule = metric.get("empty", {})
+    return isinstance(rule, str) or "both" in rule or "truth" in rule
+
+
 def has_empty_rule(metric: Mapping[str, Any]) -> bool:
     """Return whether a metric has a rule of its own for labels without voxels."""
     return "empty" in metric or "worst_mm" in metric
+
+
+def is_per_label(name: str, value: Any) -> bool:
+    """Return whether a parameter of a metric has a value per label."""
+    return isinstance(value, Mapping) and name not in {"empty", "zero_unless"}
 
 
 def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
@@ -101,7 +136,7 @@ def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
     named: dict[int, str] = {}
     for position, metric in enumerate(metrics):
         for name, value in metric.items():
-            if isinstance(value, Mapping) and name not in {"empty", "zero_unless"}:
+            if is_per_label(name, value):
                 labels = [int(label) for label in value if str(label).isdecimal()]
                 named |= {n: f"metrics.{position}.{name}" for n in labels if n not in named}
     return named
@@ -143,9 +178,23 @@ def validate(value: Any, schema: str, path: str | Path) -> None:
 
 @cache
 def _validator(schema: str) -> Any:
+    """Return a validator for which NaN and infinity are no numbers, and 1.0 is no integer."""
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(read_yaml(SCHEMAS / f"{schema}.schema.yaml"))
+    types = Draft202012Validator.TYPE_CHECKER
+    types = types.redefine("integer", lambda _, value: _is_int(value))
+    types = types.redefine("number", lambda _, value: _is_int(value) or _is_finite_float(value))
+    strict = extend(Draft202012Validator, type_checker=types)
+    return strict(read_yaml(SCHEMAS / f"{schema}.schema.yaml"))
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite_float(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _where(keys: Any) -> str:

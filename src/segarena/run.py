@@ -57,18 +57,26 @@ def let_scripts_find(source: str) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, *known]))
 
 
-def start_run(protocols: Iterable[Protocol] = (), *, gpus: int = 0, cluster: bool = False) -> None:
-    """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
+def check_protocols(protocols: Iterable[Protocol]) -> None:
+    """Raise ConfigError where a protocol asks for what the metrics' catalogue does not have.
 
-    Ends the run with one line when another run holds the lock, there is no such GPU, or a protocol
-    asks for a metric that the catalogue does not have.
+    Apart from reading the config, since jobs on a cluster read that, too, and this loads numba.
     """
+    from segarena.rank.check import check_ranking
     from segarena.score.metrics import check_protocol
 
+    for protocol in protocols:
+        with _named(f"protocol {protocol['name']}"):
+            check_protocol(protocol)
+            check_ranking(protocol)
+
+
+def start_run(*, gpus: int = 0, cluster: bool = False) -> None:
+    """Before the first job: take the folder's lock, look for the GPUs, end what a killed run left.
+
+    Ends the run with one line when another run holds the lock, or there is no such GPU.
+    """
     with exit_on_error():
-        for protocol in protocols:
-            with _named(f"protocol {protocol['name']}"):
-                check_protocol(protocol)
         _check_name(Path.cwd())
         lock(LOCK)
         gpu.check(gpus, cluster=cluster)

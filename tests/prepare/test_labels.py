@@ -5,7 +5,13 @@ import json
 import pytest
 
 from segarena.errors import ConfigError
-from segarena.prepare.labels import find_labels, labels_from_nnunet, labels_from_sheet
+from segarena.prepare.labels import (
+    by_ids,
+    find_labels,
+    label_of,
+    labels_from_nnunet,
+    labels_from_sheet,
+)
 
 SHEET = """label\tname\tcolour\tmembers
 0\tbackground\t\t
@@ -127,3 +133,53 @@ def test_the_sheet_comes_before_nnunets_file(tmp_path):
     assert find_labels(None, images, labels) == {"1": {"name": "liver"}}
     own = str(sheet(tmp_path, "label\tname\n1\tmilt\n"))
     assert find_labels(own, images, labels) == {"1": {"name": "milt"}}
+
+
+KNOWN = {
+    "1": {"name": "core"},
+    "2": {"name": "rim"},
+    "3": {"name": "rim"},
+    "7": {"name": "12"},
+    "WT": {"name": "whole tumour", "members": [1, 2, 3]},
+    "TC": {"name": "core of it", "members": [1]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("core", 1), (1, 1), ("1", 1), (99, 99), ("WT", "WT"), ("whole tumour", "WT"), ("12", 12)],
+)
+def test_a_label_is_called_by_id_or_name_and_a_region_by_key_or_name(name, expected):
+    """What looks like an id is one, whether or not the sheet has it."""
+    assert label_of(name, KNOWN, "ranking.by") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("rim", r"ranking\.by: 'rim' is the name of 2, 3; write one of these instead"),
+        ("liver", r"ranking\.by: 'liver' is no label and no region; known: 1 \(core\), 2 \(rim\)"),
+        (0, r"ranking\.by: '0' is no label"),
+        ("wt", r"ranking\.by: 'wt' is no label"),
+    ],
+)
+def test_a_name_that_is_none_or_several_is_rejected(name, line):
+    """One line with the key and what there is."""
+    with pytest.raises(ConfigError, match=line):
+        label_of(name, KNOWN, "ranking.by")
+
+
+def test_names_in_a_protocol_become_ids():
+    """Keys of values per label, but not those of other mappings; default stays."""
+    metrics = [
+        {"name": "DSC", "empty": {"both": 1}},
+        {"name": "NSD", "tolerance_mm": {"core": 5, "2": 3, "whole tumour": 4, "default": 1}},
+    ]
+    ranking = {"metrics": ["DSC_Final"], "by": ["core", "WT"]}
+    found = by_ids({"metrics": metrics, "ranking": ranking}, KNOWN)
+    assert found["metrics"][0] == metrics[0]
+    assert found["metrics"][1]["tolerance_mm"] == {1: 5, 2: 3, "WT": 4, "default": 1}
+    assert found["ranking"]["by"] == [1, "WT"]
+    metrics[1]["tolerance_mm"] = {"core": 5, 1: 4, "default": 1}
+    with pytest.raises(ConfigError, match=r"^metrics\.1\.tolerance_mm: 1 is listed twice"):
+        by_ids({"metrics": metrics, "ranking": ranking}, KNOWN)

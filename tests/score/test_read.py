@@ -255,7 +255,7 @@ def test_labels_that_nobody_measures_are_warned_about():
 def test_labels_by_name_are_checked():
     """Labels to measure are whole numbers from 1 to 65535, also above what the maps hold."""
     truth, answer = cubes()
-    for wrong in (0, -1, 65536, 1.5):
+    for wrong in (0, -1, 65536, 1.5, "liver"):
         with pytest.raises(CaseError, match="whole number from 1 to 65535"):
             score(truth, answer, (1, 1, 1), labels=[wrong])
     table = score(truth, answer, (1, 1, 1), [{"name": "DSC", "empty": "flare"}], labels=[300])

@@ -5,10 +5,12 @@ is known by the id of its file, a region, a union of labels, by a name of its ow
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from segarena.errors import ConfigError
+from segarena.protocol import Protocol, is_per_label
 from segarena.sheets import read_sheet
 from segarena.untrusted import json_value, printable
 
@@ -97,6 +99,77 @@ def find_labels(sheet: str | None, images: Path, labels: Path) -> Labels:
     if images.resolve().parent == labels.resolve().parent and dataset_json.is_file():
         return labels_from_nnunet(dataset_json)
     return {}
+
+
+def check_labels(labels: Labels, where: str) -> None:
+    """Raise ConfigError where the labels of a protocol are none that a sheet could have."""
+    for key, about in labels.items():
+        members = "+".join(map(str, about.get("members", ())))
+        reason = _why_wrong(key, members, about.get("colour", ""))
+        if reason:
+            raise ConfigError(f"{where}: {reason}")
+
+
+def by_ids(protocol: Protocol, labels: Labels) -> Protocol:
+    """Return a protocol that calls each label by its id and each region by its key.
+
+    Both may be called by their names in the metrics' values per label and in `ranking.by`. Raises
+    ConfigError where a name is none, is that of several, or one label is listed twice.
+    """
+    metrics = [
+        {
+            name: _keys_by_ids(value, labels, f"metrics.{position}.{name}")
+            if is_per_label(name, value)
+            else value
+            for name, value in metric.items()
+        }
+        for position, metric in enumerate(protocol["metrics"])
+    ]
+    protocol = {**protocol, "metrics": metrics}
+    if "by" in protocol["ranking"]:
+        ids = [label_of(name, labels, "ranking.by") for name in protocol["ranking"]["by"]]
+        if len(set(ids)) < len(ids):
+            raise ConfigError(f"ranking.by: {_twice(ids)} is listed twice; remove one")
+        protocol["ranking"] = {**protocol["ranking"], "by": ids}
+    return protocol
+
+
+def label_of(name: Any, labels: Labels, where: str) -> int | str:
+    """Return the id of a label, or the key of a region, that is called `name`.
+
+    An id need not be in `labels`. Raises ConfigError, which begins with `where`.
+    """
+    text = str(name)
+    if _ID.fullmatch(text):
+        return int(text)
+    if "members" in labels.get(text, {}):
+        return text
+    found = [key for key, about in labels.items() if about["name"] == text]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{where}: {text!r} is the name of {', '.join(found)}; write one of these instead"
+        )
+    if not found:
+        known = ", ".join(
+            key if about["name"] == key else f"{key} ({about['name']})"
+            for key, about in labels.items()
+        )
+        raise ConfigError(
+            f"{where}: {text!r} is no label and no region; known: "
+            f"{known or 'none; give a sheet of labels (sheets.labels), or write an id'}"
+        )
+    return found[0] if "members" in labels[found[0]] else int(found[0])
+
+
+def _keys_by_ids(values: Mapping[Any, Any], labels: Labels, where: str) -> dict[Any, Any]:
+    keys = [key if key == "default" else label_of(key, labels, where) for key in values]
+    if len(set(keys)) < len(keys):
+        raise ConfigError(f"{where}: {_twice(keys)} is listed twice; remove one")
+    return dict(zip(keys, values.values(), strict=True))
+
+
+def _twice(keys: list[Any]) -> Any:
+    return next(key for key in keys if keys.count(key) > 1)
 
 
 def _why_wrong(label: str, members: str, colour: str) -> str | None:

@@ -16,6 +16,16 @@ _SUFFIX = re.compile(r"_(AUC|Final|\d+|Final_min\d+)$")
 _TIMES = re.compile(r"TotalRunningTime|RunningTime_\d+|SecondsPerClick")
 
 
+def base_of(name: str) -> str:
+    """Return the metric that a column of a team's table is made of: HD95 for HD95_Final."""
+    return _SUFFIX.sub("", name)
+
+
+def is_numbered(name: str) -> bool:
+    """Say whether a column is a metric's value after one interaction, such as DSC_1."""
+    return not is_time(name) and re.search(r"_\d+$", name) is not None
+
+
 def is_time(name: str) -> bool:
     """Say whether a column of a team's table is a time."""
     return _TIMES.fullmatch(name) is not None
@@ -33,7 +43,7 @@ def directions(
     smaller: set[str] = set()
     worst: dict[str, float] = {}
     for name in columns:
-        metric = by_name.get(_SUFFIX.sub("", name))
+        metric = by_name.get(base_of(name))
         if name.startswith(("NoC@", "NoF@")):
             smaller.add(name)
             worst[name] = float(interactions) if name.startswith("NoC@") else 1.0

@@ -6,7 +6,7 @@ docs/metrics.md shows this catalogue as a table; a test keeps the two in step.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segarena.errors import CaseError, ConfigError
+from segarena.protocol import regions as regions_of
 from segarena.score import overlap, surface, topology
 from segarena.score.pair import Pair, Spacing, pairs
 
@@ -200,17 +201,18 @@ def score(
     *,
     labels: Sequence[int] | None = None,
     ids: Mapping[int, int | str] | None = None,
+    regions: Collection[str] = (),
 ) -> list[Score]:
     """Measure an answer: one score per label and metric, labels first, metrics as listed.
 
     truth, answer: label maps (D, H, W), 0 is background. spacing_mm: (z, y, x), three numbers above
     0. metrics: a protocol's list, for example [{"name": "NSD", "tolerance_mm": 2}]. labels: those
     of the truth, sorted, unless given. ids: what scores and parameters per label call a label of
-    the maps; without it they are the same. Raises ConfigError as `check` does, CaseError where the
-    maps cannot be compared or the spacing is not one.
+    the maps; without it they are the same. regions: see `check`. Raises ConfigError as `check`
+    does, CaseError where the maps cannot be compared or the spacing is not one.
     """
     metrics = list(metrics)
-    check(metrics)
+    check(metrics, regions=regions)
     return [
         Score(label_id, column(metric), _value(pair, metric, label_id))
         for pair in pairs(truth, answer, spacing_of(spacing_mm), labels)
@@ -233,8 +235,11 @@ def spacing_of(spacing_mm: Any) -> Spacing:
     return z, y, x
 
 
-def check(metrics: Iterable[Mapping[str, Any]]) -> None:
-    """Raise ConfigError where a protocol's list of metrics does not fit the catalogue."""
+def check(metrics: Iterable[Mapping[str, Any]], *, regions: Collection[str] = ()) -> None:
+    """Raise ConfigError where a protocol's list of metrics does not fit the catalogue.
+
+    regions: what may have a value of its own beside labels.
+    """
     columns: set[str] = set()
     for position, given in enumerate(metrics):
         key = f"metrics.{position}"
@@ -244,7 +249,7 @@ def check(metrics: Iterable[Mapping[str, Any]]) -> None:
         if metric is None:
             known = ", ".join(METRICS)
             raise ConfigError(f"{key}.name: no metric {given.get('name')!r}; known: {known}")
-        _check_parameters(key, metric, given)
+        _check_parameters(key, metric, given, regions)
         _check_empty(key, metric, given)
         if column(given) in columns:
             raise ConfigError(
@@ -255,22 +260,34 @@ def check(metrics: Iterable[Mapping[str, Any]]) -> None:
 
 def check_protocol(protocol: Mapping[str, Any]) -> None:
     """Raise ConfigError as `check`, and where a protocol uses a metric for what it cannot do."""
-    check(protocol["metrics"])
+    check(protocol["metrics"], regions=regions_of(dict(protocol)))
     listed = {column(metric): METRICS[metric["name"]] for metric in protocol["metrics"]}
     for position, metric in enumerate(protocol["metrics"]):
-        gate = metric.get("zero_unless")
-        if gate and gate["metric"] not in listed:
-            raise ConfigError(
-                f"metrics.{position}.zero_unless.metric: is {gate['metric']!r}; one of "
-                f"{', '.join(listed)} is expected"
-            )
-    for name in protocol["ranking"]["metrics"]:
-        signed = listed.get(name.rpartition("_")[0])
-        if signed is not None and signed.larger_is_better is None:
-            raise ConfigError(
-                f"ranking.metrics: {name} is best near 0, so neither larger nor smaller wins; "
-                "take another metric, such as RVE"
-            )
+        if "zero_unless" in metric:
+            _check_gate(f"metrics.{position}.zero_unless", metric, listed)
+
+
+def _check_gate(key: str, metric: Mapping[str, Any], listed: Mapping[str, Metric]) -> None:
+    """Raise ConfigError where `zero_unless` names no metric, or a value that cannot be meant."""
+    if METRICS[metric["name"]].larger_is_better is None:
+        raise ConfigError(f"{key}: {metric['name']} is best near 0, so 0 is no penalty; remove it")
+    gate = listed.get(metric["zero_unless"]["metric"])
+    if gate is None:
+        raise ConfigError(
+            f"{key}.metric: is {metric['zero_unless']['metric']!r}; one of {', '.join(listed)} "
+            "is expected"
+        )
+    if not gate.larger_is_better:
+        raise ConfigError(
+            f"{key}.metric: {gate.name} is not better where it is larger, so `above` would reward "
+            "bad answers; take a metric such as DSC"
+        )
+    low, high = gate.range
+    if not low <= metric["zero_unless"]["above"] < high:
+        raise ConfigError(
+            f"{key}.above: is {metric['zero_unless']['above']}, but {gate.name} goes from {low:g} "
+            f"to {high:g}; write a value below {high:g}, such as 0.2"
+        )
 
 
 def column(metric: Mapping[str, Any]) -> str:
@@ -278,7 +295,9 @@ def column(metric: Mapping[str, Any]) -> str:
     return str(metric.get("as", metric["name"]))
 
 
-def _check_parameters(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
+def _check_parameters(
+    key: str, metric: Metric, given: Mapping[str, Any], regions: Collection[str]
+) -> None:
     for name in given:
         if name not in OUTSIDE_KEYS and name not in metric.parameters:
             known = ", ".join(metric.parameters) or "none"
@@ -291,7 +310,7 @@ def _check_parameters(key: str, metric: Metric, given: Mapping[str, Any]) -> Non
             continue
         if value is None:
             raise ConfigError(f"{key}: {metric.name} needs {name}")
-        _check_value(f"{key}.{name}", parameter, value)
+        _check_value(f"{key}.{name}", parameter, value, regions)
     if given.get("interpolation") == "linear" and given.get("points") != "voxels":
         raise ConfigError(f"{key}.interpolation: linear knows no areas; it needs `points: voxels`")
     if 0 < given.get("percentile", 1) < 1:
@@ -311,7 +330,7 @@ def _check_chessboard(key: str, given: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}.width_voxels: is {width}; chessboard needs a whole number")
 
 
-def _check_value(key: str, parameter: Parameter, value: Any) -> None:
+def _check_value(key: str, parameter: Parameter, value: Any, regions: Collection[str] = ()) -> None:
     if parameter.choices is not None:
         if value not in parameter.choices:
             known = ", ".join(str(choice) for choice in parameter.choices)
@@ -320,7 +339,7 @@ def _check_value(key: str, parameter: Parameter, value: Any) -> None:
         if "default" not in value:
             raise ConfigError(f"{key}: needs a `default` for the labels that are not listed")
         for label, number in value.items():
-            if label != "default" and not _is_label(label):
+            if label != "default" and label not in regions and not _is_label(label):
                 raise ConfigError(f"{key}: {label!r} is no label; write a number from 1 on")
             _check_value(f"{key}.{label}", Parameter(), number)
     elif not _is_number(value) or not 0 < value < INF:
@@ -355,8 +374,16 @@ def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
         raise ConfigError(f"{key}.empty: is {empty!r}; the keys are {', '.join(EMPTY_SIDES)}")
     else:
         for side, value in empty.items():
-            if not _is_number(value) and not (is_distance and value == DIAGONAL):
+            if is_distance and value == DIAGONAL:
+                continue
+            if not _is_number(value):
                 raise ConfigError(f"{key}.empty.{side}: is {value!r}; a number is expected")
+            low, high = metric.range
+            if value < low or value > high:
+                raise ConfigError(
+                    f"{key}.empty.{side}: is {value!r}, but {metric.name} goes from {low:g} to "
+                    f"{high:g}"
+                )
     if "worst_mm" not in given:
         return
     if not is_distance:

@@ -11,6 +11,7 @@ surfaces, and the distances between these.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def pairs(
     """
     maps = masks.comparable(truth, answer)
     if labels is not None and len(labels):
-        if not all(label == int(label) and 1 <= label <= LARGEST for label in labels):
+        if not all(isinstance(n, Integral) and 1 <= n <= LARGEST for n in labels):
             raise CaseError(f"labels {list(labels)}: each is a whole number from 1 to {LARGEST}")
         if max(labels) > np.iinfo(maps[0].dtype).max:
             maps = maps[0].astype(np.uint16), maps[1].astype(np.uint16)
