@@ -127,7 +127,8 @@ class Truth:
 
     `label_ids` maps each label to the id that it had in the file it came from, `affine` (4, 4)
     takes voxel indices (x, y, z) to mm, `nifti_header` is the image's header: with them an answer
-    goes back to NIfTI. They are None where the case came from files that have no such thing.
+    goes back to NIfTI. They are None where the case came from files that have no such thing. In a
+    case without foreground `label_ids` has the labels that the case could have had.
     `place` is None unless the case is a slice; affine and header are then the whole volume's.
     `spacing_mm` is (z, y, x), and None in a ready-made file that has not been prepared.
     """
@@ -141,8 +142,12 @@ class Truth:
 
     @property
     def labels(self) -> list[int]:
-        """The labels that the truth holds, sorted, without the background."""
-        return [int(v) for v in np.unique(self.gts) if v != 0]
+        """The labels that a submission is asked for, sorted, without the background.
+
+        Those that the truth holds; in a case without foreground those that it could have had.
+        """
+        present = {int(v) for v in np.unique(self.gts) if v != 0}
+        return sorted(present.union(self.label_ids or ()))
 
     @property
     def ids(self) -> dict[int, int]:
@@ -151,6 +156,12 @@ class Truth:
         They differ where the case came from NIfTI or a picture, whose ids are numbered 1, 2, ...
         """
         return self.label_ids or {label: label for label in self.labels}
+
+
+def asked_labels(truth: Truth, ignore_label: int | None) -> list[int]:
+    """Return the labels that a submission is asked for, without the one that a protocol ignores."""
+    ids = truth.ids
+    return [label for label in truth.labels if ids[label] != ignore_label]
 
 
 def ignored(truth: Truth, ignore_label: int | None) -> np.ndarray | None:

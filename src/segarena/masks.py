@@ -140,7 +140,8 @@ def tally(truth: np.ndarray, answer: np.ndarray, labels: Sequence[int] | None = 
 
     labels: those of the truth unless others are given.
     """
-    values = int(np.iinfo(truth.dtype).max) + 1
+    largest = 0 if labels is None else max(labels, default=0)
+    values = max(int(np.iinfo(truth.dtype).max), int(largest)) + 1
     counts = np.zeros((3, values), np.int64)
     boxes = np.empty((2, values, 6), np.int32)
     boxes[..., :3], boxes[..., 3:] = FAR, 0

@@ -535,9 +535,45 @@ def test_negative_labels_are_refused(pair):
 
 
 def test_an_empty_label_map_is_refused(pair):
-    """A label map of zeros has nothing to segment."""
+    """A label map of zeros has nothing to segment; the line says when it can be used."""
     pair.write_label(np.zeros(pair.label_data.shape, np.uint8))
-    assert refusal(pair) == f"{pair.label}: the label map is empty"
+    assert refusal(pair) == (
+        f"{pair.label}: the label map is empty; a case without foreground can be used where a"
+        " metric of the protocol says what it counts (`empty`, docs/protocols.md)"
+    )
+
+
+@pytest.mark.parametrize(("value", "ids"), [(0, [2, 5]), (255, [2, 5, 255])])
+def test_a_case_without_foreground_has_the_labels_that_it_could_have(pair, value, ids):
+    """Empty, or the ignored label alone: numbered as ever, without voxels and without boxes."""
+    labels = np.zeros(pair.label_data.shape, np.uint8)
+    labels[0, 0, 0] = value
+    pair.write_label(labels)
+    image, truth, warnings = prepared(pair, expected=[2, 5], ignored=[255])
+    assert image.boxes is None
+    assert truth.ids == dict(enumerate(ids, start=1))
+    assert truth.labels == list(truth.ids)
+    assert np.count_nonzero(truth.gts) == (value > 0)
+    assert "it is asked for the labels of the sheet (2, 5)" in warnings[-1]
+    with pytest.raises(CaseError, match=r"nothing says which labels it could have"):
+        prepared(pair, expected=[], ignored=[255])
+
+
+def test_an_ignored_label_does_not_make_a_case_without_foreground(pair):
+    """Label 3 is there beside the ignored 9, so the case is asked for what it has."""
+    image, truth, warnings = prepared(pair, expected=[2, 5], ignored=[9])
+    assert truth.ids == {1: 3, 2: 9}
+    assert len(image.boxes) == 2
+    assert warnings == []
+
+
+def test_a_ready_made_case_without_foreground(ready):
+    """Its labels keep their ids; empty boxes are no boxes."""
+    ready.write(gts=np.zeros((3, 4, 5), np.uint8), boxes=[])
+    image, truth, warnings = prepared(ready, expected=[2, 5])
+    assert image.boxes is None
+    assert truth.ids == {2: 2, 5: 5}
+    assert len(warnings) == 1
 
 
 def test_ids_that_floats_cannot_tell_apart_are_refused(pair):
@@ -592,7 +628,7 @@ def test_both_files_of_a_bad_pair_are_told(pair):
     pair.write_label(np.zeros(pair.label_data.shape, np.uint8))
     image_problem, label_problem = check_case(pair.image, pair.label)
     assert image_problem.startswith(f"{pair.image}: complex")
-    assert label_problem == f"{pair.label}: the label map is empty"
+    assert label_problem.startswith(f"{pair.label}: the label map is empty")
 
 
 def test_a_good_pair_has_no_problem(pair):

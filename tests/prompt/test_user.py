@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segarena.case import BOX_KEYS, read_truth
+from segarena.case import BOX_KEYS, Truth, read_truth
 from segarena.errors import CaseError
 from segarena.prompt.user import Scene, has_prompts, next_prompts, no_prompts
 
@@ -20,6 +20,7 @@ BOX = dict(zip(BOX_KEYS, (0, 3, 1, 4, 3, 9, 8), strict=True))
 def scene(gts, segs=None, k=1, **more):
     """A scene of the case `c` with the seed 7."""
     values = {"boxes": None, "drawn": None, "seed": 7, "case": "c", "interaction": k}
+    values["labels"] = Truth(gts).labels
     return Scene(gts=gts, segs=segs, **(values | more))
 
 
@@ -228,3 +229,38 @@ def test_a_box_loads_nothing_of_scribbles_and_clicks():
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+SCRIBBLE = {"prompt": "scribble", "times": 1, "mix": {"line": 1}}
+STEPS = [clicks(rule) for rule in ("largest_error", "ritm", "random", "center", "border")]
+
+
+@pytest.mark.parametrize("step", [*STEPS, SCRIBBLE], ids=lambda step: step.get("rule", "scribble"))
+def test_a_case_without_foreground_is_asked_without_prompts(gts, step):
+    """Once with empty lists; then background prompts go to what was invented, and nothing else."""
+    empty = np.zeros_like(gts)
+    key = "scribbles" if step is SCRIBBLE else "clicks"
+    place = {"labels": [1, 2], "k": 2}
+    first = next_prompts(no_prompts([1, 2]), step, scene(empty, None, **place))
+    assert first["asked"]
+    assert first[key] == [{"fg": [], "bg": []}] * 2
+    assert has_prompts(first)
+    invented = np.where(gts == 2, 2, empty)
+    second = next_prompts(first, step, scene(empty, invented, **place))
+    one, two = second[key]
+    assert one == {"fg": [], "bg": []}
+    assert two["fg"] == []
+    assert two["bg"]
+    assert all(invented[tuple(voxel)] == 2 for voxel in two["bg"])
+    then = next_prompts(second, step, scene(empty, empty, **place))
+    assert then[key] == second[key]
+    assert then["asked"] == (step.get("rule") == "largest_error")
+
+
+def test_who_invents_something_does_not_satisfy(gts):
+    """In a case without foreground the user is satisfied by nothing, not by two labels."""
+    empty = np.zeros_like(gts)
+    asked = next_prompts(no_prompts([1, 2]), clicks("ritm"), scene(empty, None, labels=[1, 2]))
+    for answer, expected in ((gts, True), (empty, False)):
+        step_scene = scene(empty, answer, labels=[1, 2])
+        assert next_prompts(asked, clicks("ritm"), step_scene, {"iou": 0.9})["asked"] is expected

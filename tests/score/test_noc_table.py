@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from segarena.score.table import row
+from segarena.score.table import row, unanswered
 
 VALUES = {
     "metrics": [{"name": "IoU"}, {"name": "HD95"}],
@@ -60,3 +60,54 @@ def test_an_infinite_distance_stays_infinite_in_the_mean():
     """It is the ranking's policy that decides what it counts as."""
     assert made()["HD95_1"] == math.inf
     assert made()["HD95_Final"] == pytest.approx(2.0)
+
+
+def test_a_label_without_a_value_is_in_no_mean():
+    """The second label has no IoU at all: clicks and means are those of the first alone."""
+    scores = {**SCORES, "IoU": {k: [v[0], math.nan] for k, v in SCORES["IoU"].items()}}
+    values = [1.0, 2.0, 3.0, 0.0]
+    found = row("c", scores, values, VALUES)
+    assert (found["NoC@90"], found["NoF@90"], found["IoU_Final"]) == (3.0, 0.0, 0.95)
+    nothing = {**scores, "IoU": {k: [math.nan, math.nan] for k in range(1, 5)}}
+    found = row("c", nothing, values, VALUES)
+    columns = ("NoC@90", "NoF@90", "IoU_Final", "IoU_AUC")
+    assert all(math.isnan(found[column]) for column in columns)
+    late = row("c", nothing, [200.0, 0.0, 0.0, 0.0], VALUES)
+    assert math.isnan(late["IoU_Final"])
+
+
+def test_a_gate_without_a_value_closes_nothing():
+    """NSD is 0 unless DSC is above 0.2; a DSC that does not count is no reason, and nan stays."""
+    nsd = {"name": "NSD", "zero_unless": {"metric": "DSC", "above": 0.2}}
+    values = {**VALUES, "metrics": [{"name": "DSC"}, nsd], "series": {"auc_from": 1}}
+    scores = {"DSC": {1: [0.2], 2: [0.3], 3: [math.nan]}, "NSD": {k: [0.7] for k in (1, 2, 3)}}
+    found = row("c", scores, [1.0] * 3, values)
+    assert [found[f"NSD_{k}"] for k in (1, 2, 3)] == [0.0, 0.7, 0.7]
+    scores["NSD"][1] = [math.nan]
+    assert math.isnan(row("c", scores, [1.0] * 3, values)["NSD_1"])
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "statuses", "expected"),
+    [
+        ("previous", "not_asked crashed ok timed_out", [False, True, False, False]),
+        ("zeros", "not_asked crashed ok timed_out", [False, True, False, True]),
+        ("zeros", "ok bad_answer not_asked ok", [False, True, True, False]),
+        ("previous", "not_asked not_asked", [False, False]),
+    ],
+)
+def test_an_interaction_is_unanswered_until_there_is_an_answer(on_failure, statuses, expected):
+    """A failed call leaves the answer before it in force, or zeros, as the protocol says."""
+    assert unanswered(statuses.split(), on_failure) == expected
+
+
+def test_a_crash_is_not_right_in_a_case_without_foreground():
+    """Both labels are empty in truth and answer, but the first of two calls gave no answer."""
+    values = {**VALUES, "metrics": [{"name": "DSC"}, {"name": "HD95"}], "series": {"auc_from": 1}}
+    right = {"DSC": 1.0, "HD95": 0.0, "truth_voxels": 0.0, "answer_voxels": 0.0}
+    scores = {name: {k: [value] * 2 for k in (1, 2)} for name, value in right.items()}
+    found = row("c", scores, [1.0, 1.0], values, unanswered=[True, False])
+    assert [found[name] for name in ("DSC_1", "DSC_2", "HD95_1", "HD95_2")] == [0, 1, math.inf, 0]
+    scores["truth_voxels"] = {k: [5.0, 0.0] for k in (1, 2)}
+    found = row("c", scores, [1.0, 1.0], values, unanswered=[True, False])
+    assert found["DSC_1"] == 1

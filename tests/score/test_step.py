@@ -86,3 +86,32 @@ def test_rules_for_empty_labels_are_applied_and_counted(files, tmp_path):
     made = row("case", scores, [1.0, 1.0], {**VALUES, "metrics": metrics})
     assert (made["DSC_Empty"], made["HD_Empty"]) == (3, 3)
     assert "HD_as_ever_Empty" not in made
+
+
+def test_a_case_without_foreground_is_scored_by_rules_alone(tmp_path):
+    """Of two labels that it could have, one is invented; a metric without a rule has no value."""
+    nothing = np.zeros((2, 4, 6), np.uint8)
+    truth = Truth(nothing, {1: 3, 2: 8}, spacing_mm=(1.0, 1.0, 1.0))
+    write_truth(tmp_path / "truth.npz", truth)
+    segs = nothing.copy()
+    segs[0, 0, :3], segs[1, 1, 1] = 2, 5
+    write_answer(tmp_path / "1.npz", segs)
+    files = {"truth": str(tmp_path / "truth.npz"), "answers": [str(tmp_path / "1.npz")]}
+    metrics = [{"name": "DSC", "empty": "flare"}, {"name": "IoU"}, {"name": "Betti0Error"}]
+    table = tmp_path / "case.csv"
+    regions = {"ALL": [3, 8], "OTHER": [4]}
+    step.main(files, str(table), metrics, areas=True, regions=regions)
+    assert rows_of(table) == [
+        *[["1", "3", name, value] for name, value in
+          (("DSC", "1.0"), ("IoU", "nan"), ("Betti0Error", "0.0"))],
+        ["1", "3", "truth_voxels", "0.0"], ["1", "3", "answer_voxels", "0.0"],
+        ["1", "5", "invented_voxels", "1.0"],
+        *[["1", "8", name, value] for name, value in
+          (("DSC", "0.0"), ("IoU", "nan"), ("Betti0Error", "1.0"))],
+        ["1", "8", "truth_voxels", "0.0"], ["1", "8", "answer_voxels", "3.0"],
+        *[["1", "ALL", name, value] for name, value in
+          (("DSC", "0.0"), ("IoU", "nan"), ("Betti0Error", "1.0"))],
+        ["1", "ALL", "truth_voxels", "0.0"], ["1", "ALL", "answer_voxels", "3.0"],
+    ]  # fmt: skip
+    made = row("case", read_scores(table), [1.0], {**VALUES, "metrics": metrics})
+    assert (made["DSC_Final"], made["DSC_Empty"]) == (0.5, 2)

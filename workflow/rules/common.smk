@@ -24,9 +24,11 @@ from segarena.predict.runners.watch import machine_memory_bytes
 from segarena.predict.store import ANSWER_CHECKS, INPUT_FORMAT, Store
 from segarena.protocol import (
     DATA,
-    repetitions,
+    expected_labels,
+    ignored_labels,
     prompt_values,
     regions,
+    repetitions,
     steps,
     wants_areas,
 )
@@ -52,6 +54,7 @@ run.let_scripts_find(SOURCE)
 with run.exit_on_error():
     ARENA = read(config)
     if workflow.is_main_process:
+        run.check_protocols(ARENA.protocols.values())
         damage.report_damaged(run.LOCK)
         remember_contents(
             path
@@ -159,7 +162,17 @@ def prepare_values(wildcards):
         "npz_spacing": ARENA.npz_spacing,
         "slice_of": case.slice_of,
         "slice": dict(case.slice),
+        **empty_values(),
     }
+
+
+@cache
+def empty_values():
+    """Return what prepare needs to know of cases without foreground, where a protocol says anything."""
+    protocols = ARENA.protocols.values()
+    expected, ignored = expected_labels(protocols), ignored_labels(protocols)
+    values = {} if expected is None else {"expected": expected}
+    return values | ({"ignored": ignored} if ignored else {})
 
 
 def answers_of(wildcards):
@@ -183,7 +196,7 @@ def case_scores_of(wildcards):
 
 def metrics_values(wildcards):
     protocol = protocol_of(wildcards)
-    keys = ("name", "version", "metrics", "series", "time", "labels", "over")
+    keys = ("name", "version", "on_failure", "metrics", "series", "time", "labels", "over")
     return {key: protocol[key] for key in keys if key in protocol}
 
 
@@ -262,7 +275,9 @@ def finished_run(wildcards):
 
 def ranked_protocol(wildcards):
     protocol = protocol_of(wildcards)
-    keys = ("name", "version", "seed", "user", "time", "metrics", "ranking")
+    keys = ["name", "version", "seed", "user", "time", "metrics", "ranking"]
+    if "by" in protocol["ranking"]:
+        keys += [key for key in ("on_failure", "series", "labels") if key in protocol]
     return {key: protocol[key] for key in keys}
 
 
@@ -529,9 +544,7 @@ def all_notes():
 
 
 onstart:
-    run.start_run(
-        ARENA.protocols.values(), gpus=ARENA.gpus, cluster=not workflow.local_exec
-    )
+    run.start_run(gpus=ARENA.gpus, cluster=not workflow.local_exec)
     with run.exit_on_error():
         write_plan(ARENA, workflow.configfiles, workflow.config_settings.config)
         STORE.register(os.getcwd())

@@ -11,7 +11,7 @@ resampled.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,10 +101,14 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def labels_of(label: Path) -> list[int]:
-    """Return the ids of a label map's labels, sorted; raises CaseError as `prepare_case`."""
+    """Return the ids of a label map's labels, sorted, none where it is empty.
+
+    Raises CaseError as `prepare_case`.
+    """
     if _kind(label) == ".npz":
-        return Truth(_integer_labels(read_truth(label).gts, label)).labels
-    return Truth(_read_labels(label).data).labels
+        gts = read_truth(label).gts
+        return Truth(_integer_labels(gts, label, may_be_empty=True)).labels
+    return Truth(_read_labels(label, may_be_empty=True).data).labels
 
 
 def prepare_case(
@@ -117,33 +121,45 @@ def prepare_case(
     box: bool,
     seed: int,
     npz_spacing: str = "zyx",
+    expected: Sequence[int] | None = None,
+    ignored: Sequence[int] = (),
 ) -> tuple[Image, Truth, list[str]]:
     """Return what a submission may see, the truth, and the warnings, one line each.
 
     modality and window: see `segarena.prepare.window.chosen_window`. box: False leaves the boxes
     out. seed: draws the boxes; a ready-made case keeps the boxes that it has, or none. npz_spacing:
-    the order of a ready-made case's spacing, "zyx" or "xyz".
+    the order of a ready-made case's spacing, "zyx" or "xyz". expected: the ids that a case could
+    have, which a case without foreground is asked for; None where it cannot be used. ignored: ids
+    that are no foreground.
     Raises CaseError with the file and the reason, ConfigError where `window` is none.
     """
     chosen_window(modality=modality, window=window)  # a wrong one is reported before a file is read
     if _kind(image) == ".npz":
         prepared, truth, warnings = _ready_made(
-            image, label, modality=modality, window=window, npz_spacing=npz_spacing
+            image,
+            label,
+            modality=modality,
+            window=window,
+            npz_spacing=npz_spacing,
+            expected=expected,
+            ignored=ignored,
         )
         return (prepared if box else replace(prepared, boxes=None)), truth, warnings
-    volume, label_volume = _read(image), _read_labels(label)
+    volume, label_volume = _read(image), _read_labels(label, may_be_empty=True)
     ids, unit, warnings = _in_the_grid_of(volume, label_volume)
     if min(volume.grid_shape[:2]) == 1 < volume.grid_shape[2]:
         warnings.append(
             f"{image}: {volume.grid_shape} voxels (x, y, z), so every slice is a line: store the"
             " axis of length 1 as the third"
         )
-    gts, label_ids = _sequential(ids.T, label, warnings)
+    gts, label_ids = _sequential(ids.T, label, warnings, expected=expected, ignored=ignored)
     warnings += [f"{label}: {oddity}" for oddity in odd_labels(gts)]
     values = volume.data.transpose(2, 1, 0, *range(3, volume.data.ndim))
     imgs = _as_uint8(values, image, modality=modality, window=window, warnings=warnings)
     x, y, z = (float(v) for v in volume.spacing * unit)
-    boxes = boxes_of(gts, case=case, seed=seed) if box else None
+    foreground = [number for number, label_id in label_ids.items() if label_id not in ignored]
+    has_box = box and bool(np.isin(gts, foreground).any())
+    boxes = boxes_of(gts, case=case, seed=seed) if has_box else None
     affine = np.diag([unit, unit, unit, 1.0]) @ volume.affine
     header = None if volume.header is None else header_bytes(volume.header)
     truth = Truth(gts, label_ids, affine, header, spacing_mm=(z, y, x))
@@ -160,7 +176,7 @@ def check_case(image: Path, label: Path) -> list[str]:
     read: list[Volume] = []
     problems = [
         *_problems(lambda: read.append(_read(image))),
-        *_problems(lambda: read.append(_read_labels(label))),
+        *_problems(lambda: read.append(_not_empty(_read_labels(label, may_be_empty=True)))),
     ]
     return problems or _problems(
         lambda: _sequential(_in_the_grid_of(*read)[0].T, label, warnings=[])
@@ -418,17 +434,55 @@ def _orientation(affine: np.ndarray, onto: np.ndarray) -> np.ndarray | None:
     return np.column_stack([axes, turn[axes, [0, 1, 2]]])
 
 
+def _not_empty(volume: Volume) -> Volume:
+    """Return a label map that has a label; raises CaseError as `_asked_for`."""
+    if not volume.data.any():
+        _asked_for(volume.path, [], None, [])
+    return volume
+
+
+def _asked_for(
+    path: Path, present: Sequence[int], expected: Sequence[int] | None, warnings: list[str]
+) -> list[int]:
+    """Return the ids that a case without foreground is asked for: all that it could have had.
+
+    present: the ids in it, which are all ignored. Raises CaseError where it cannot be used.
+    """
+    what = f"the label map is empty{' but for the ignored label' if present else ''}"
+    if expected is None:
+        raise CaseError(
+            f"{path}: {what}; a case without foreground can be used where a metric of the protocol "
+            "says what it counts (`empty`, docs/protocols.md)"
+        )
+    if not expected:
+        raise CaseError(
+            f"{path}: {what}, and nothing says which labels it could have: give a sheet of labels "
+            "(sheets.labels)"
+        )
+    shown = ", ".join(map(str, expected[:20]))
+    warnings.append(f"{path}: {what}: it is asked for the labels of the sheet ({shown})")
+    return sorted({*expected, *present})
+
+
 def _sequential(
-    ids: np.ndarray, path: Path, warnings: list[str]
+    ids: np.ndarray,
+    path: Path,
+    warnings: list[str],
+    *,
+    expected: Sequence[int] | None = None,
+    ignored: Sequence[int] = (),
 ) -> tuple[np.ndarray, dict[int, int]]:
     """Return the labels as 1..n in the order of their ids, and the id of each."""
     present = sorted(set().union(*(np.unique(plane).tolist() for plane in ids)))
-    if 0 not in present:
+    if not set(present).difference([0, *ignored]):
+        labels = [label_id for label_id in present if label_id != 0]
+        present = [0, *_asked_for(path, labels, expected, warnings)]
+    elif 0 not in present:
         warnings.append(f"{path}: labels cover every voxel: there is no background")
         present = [0, *present]
     if len(present) - 1 > _MOST_LABELS:
         raise CaseError(f"{path}: {len(present) - 1} labels, at most {_MOST_LABELS} can be used")
-    known = np.array(present, ids.dtype)
+    known = np.array(present, np.promote_types(ids.dtype, smallest_unsigned(present[-1])))
     gts = np.empty(ids.shape, smallest_unsigned(len(present) - 1))
     for source, target in zip(ids, gts, strict=True):
         target[...] = np.searchsorted(known, source)
@@ -462,6 +516,8 @@ def _ready_made(
     modality: str | None,
     window: str | None,
     npz_spacing: str = "zyx",
+    expected: Sequence[int] | None = None,
+    ignored: Sequence[int] = (),
 ) -> tuple[Image, Truth, list[str]]:
     """Return a ready-made case as it is, once it is sure to be one; 2D arrays become one slice."""
     try:
@@ -481,20 +537,26 @@ def _ready_made(
         )
     if gts.shape != imgs.shape[:3]:
         raise CaseError(f"{label}: gts is {gts.shape}, but imgs is {imgs.shape}")
-    gts = _integer_labels(gts, label)
+    gts = _integer_labels(gts, label, may_be_empty=True)
     if gts.max() > _MOST_LABELS:
         raise CaseError(
             f"{label}: label id {gts.max()}: a ready-made case keeps its ids, which can be at most"
             f" {_MOST_LABELS}: number its labels 1, 2, 3, ..."
         )
     warnings += [f"{label}: {oddity}" for oddity in odd_labels(gts)]
+    label_ids = None
+    present = Truth(gts).labels
+    if not set(present).difference(ignored):
+        asked = _asked_for(label, present, expected, warnings)
+        label_ids = {label_id: label_id for label_id in asked}
+        prepared = replace(prepared, boxes=None)
     if prepared.boxes is not None:
         warnings += check_boxes(prepared.boxes, gts, image)
     if window is not None:
         warnings.append(f"{image}: ready-made, taken as it is, without the window {window}")
     warnings += [f"{image}: {oddity}" for oddity in odd_spacing(prepared)]
     affine = np.diag([*prepared.spacing_mm[::-1], 1.0])
-    truth = Truth(gts, affine=affine, spacing_mm=prepared.spacing_mm)
+    truth = Truth(gts, label_ids, affine, spacing_mm=prepared.spacing_mm)
     return replace(prepared, imgs=imgs), truth, warnings
 
 

@@ -51,8 +51,9 @@ def _pixels(
 ) -> np.ndarray:
     if is_label and picture.format != "PNG":
         raise CaseError(
-            f"{path}: {picture.format} in spite of its name: such files change values, so they"
-            " cannot hold labels: use PNG"
+            f"{path}: {picture.format} in spite of its name: "
+            + ("JPEG changes values, so it cannot hold labels: " * (picture.format == "JPEG"))
+            + "use PNG"
         )
     n_frames = getattr(picture, "n_frames", 1)
     if n_frames > 1:

@@ -13,6 +13,7 @@ padding, and boxes thinner than 8 voxels, padded by one, lose the rim of zeros o
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,17 +25,20 @@ LARGEST_VOLUME = 60_000_000
 """Voxels of the padded crop above which the reference halves it."""
 
 
-def largest_error(gts: np.ndarray, segs: np.ndarray, *, seed: int) -> list[Click | None]:
+def largest_error(
+    gts: np.ndarray, segs: np.ndarray, *, seed: int, labels: Sequence[int] | None = None
+) -> list[Click | None]:
     """Return the next click of every label of the truth, in the order of the sorted labels.
 
-    gts, segs: label maps (D, H, W), 0 is background. A click is (z, y, x, kind): "fg" where the
-    answer lacks the label, "bg" where it has it in excess; None where the label has no error.
+    gts, segs: label maps (D, H, W), 0 is background. labels: in place of those of the truth. A
+    click is (z, y, x, kind): "fg" where the answer lacks the label, "bg" where it has it in excess;
+    None where the label has no error.
     """
     truth, answer = masks.comparable(gts, segs)
-    labels = masks.tally(truth, answer)
+    found = masks.tally(truth, answer, labels)
     return [
         _click(truth, answer, label, box, seed) if box[3] else None
-        for label, box in zip(labels.labels, labels.error_box, strict=True)
+        for label, box in zip(found.labels, found.error_box, strict=True)
     ]
 
 

@@ -24,6 +24,8 @@ Box = tuple[slice, slice, slice]
 Click = tuple[int, int, int, Literal["fg", "bg"]]
 Clicks = Mapping[str, Iterable[Voxel]]
 
+_NOWHERE = (slice(0, 1), slice(0, 1), slice(0, 1))
+
 
 def ritm_click(
     gts_mask: np.ndarray,
@@ -51,14 +53,15 @@ def ritm(
     previous_clicks: Sequence[Clicks] | None = None,
     *,
     ignore_label: int | None = None,
+    labels: Sequence[int] = (),
 ) -> list[Click | None]:
     """Return the next click of each label of the truth, in the order of the sorted labels.
 
     `gts`, `segs`: label maps (D, H, W). `previous_clicks`: the clicks so far, per label
     {'fg': [[z, y, x], ...], 'bg': [...]}; None before the first click. `ignore_label`: voxels that
-    hold it in the truth are no error for any label.
+    hold it in the truth are no error for any label. `labels`: see `label_boxes`.
     """
-    boxes = label_boxes(gts, segs, ignore_label=ignore_label)
+    boxes = label_boxes(gts, segs, ignore_label=ignore_label, labels=labels)
     earlier: Sequence[Clicks] = previous_clicks or [{} for _ in boxes]
     result: list[Click | None] = []
     for (label, box), clicks in zip(boxes.items(), earlier, strict=True):
@@ -83,12 +86,15 @@ def satisfied(
     stop_when: Mapping[str, float],
     *,
     ignore_label: int | None = None,
+    labels: Sequence[int] = (),
 ) -> bool:
     """Return whether the answer is good enough that the user asks for no more.
 
-    `stop_when`: {'iou': q}; satisfied once every label of the truth has an IoU of at least q.
+    `stop_when`: {'iou': q}; satisfied once every label of the truth has an IoU of at least q, and
+    those of `labels` that the truth does not have are not in the answer.
     """
-    for label, box in label_boxes(gts, segs, ignore_label=ignore_label).items():
+    boxes = label_boxes(gts, segs, ignore_label=ignore_label, labels=labels)
+    for label, box in boxes.items():
         counted = None if ignore_label is None else gts[box] != ignore_label
         if _iou(gts[box] == label, segs[box] == label, counted) < stop_when["iou"]:
             return False
@@ -96,23 +102,32 @@ def satisfied(
 
 
 def label_boxes(
-    gts: np.ndarray, segs: np.ndarray | None = None, *, ignore_label: int | None = None
+    gts: np.ndarray,
+    segs: np.ndarray | None = None,
+    *,
+    ignore_label: int | None = None,
+    labels: Sequence[int] = (),
 ) -> dict[int, Box]:
     """Return, for each label of the truth, the box that holds it in truth and answer, sorted.
 
-    One pass over each map, so that what follows works on boxes instead of whole volumes.
+    `labels`: further labels; one that neither has gets the first voxel. One pass over each map, so
+    that what follows works on boxes instead of whole volumes.
     """
     from scipy import ndimage
 
-    in_truth = ndimage.find_objects(gts)
+    in_truth = dict(enumerate(ndimage.find_objects(gts), start=1))
     # An answer may hold any number, and find_objects makes room for each up to the largest.
-    in_answer = [] if segs is None else ndimage.find_objects(segs, max_label=max(1, len(in_truth)))
+    largest = max([1, *in_truth, *labels])
+    in_answer = [] if segs is None else ndimage.find_objects(segs, max_label=largest)
+    there = {label for label, box in in_truth.items() if box is not None and label != ignore_label}
     boxes = {}
-    for label, box in enumerate(in_truth, start=1):
-        if box is None or label == ignore_label:
-            continue
+    for label in sorted(there.union(labels)):
+        box = in_truth.get(label)
         other = in_answer[label - 1] if label <= len(in_answer) else None
-        boxes[label] = box if other is None else _around(box, other)
+        if box is not None and other is not None:
+            boxes[label] = _around(box, other)
+        else:
+            boxes[label] = box or other or _NOWHERE
     return boxes
 
 
@@ -148,7 +163,8 @@ def _iou(gts_mask: np.ndarray, segs_mask: np.ndarray, counted: np.ndarray | None
     both, either = gts_mask & segs_mask, gts_mask | segs_mask
     if counted is not None:
         both, either = both & counted, either & counted
-    return float(np.count_nonzero(both) / np.count_nonzero(either))
+    voxels = np.count_nonzero(either)
+    return float(np.count_nonzero(both) / voxels) if voxels else 1.0
 
 
 def _deepest(

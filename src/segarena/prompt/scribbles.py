@@ -16,7 +16,7 @@ In a volume the user works in slices: in the one with the most voxels of the reg
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -141,19 +141,21 @@ def scribbles(
     mix: Mapping[str, float] = ALIKE,
     max_voxels: int | None = None,
     slices: Slices = "largest",
+    labels: Sequence[int] = (),
 ) -> tuple[list[Marks | None], list[dict[str, list[dict[str, Any]]]]]:
     """Return what the user scribbles on each label, and what was drawn for it.
 
     `gts`, `segs`: label maps (D, H, W). Without an answer yet (`segs` None) foreground is drawn on
     the truth and background around it in the same slices; afterwards foreground on what was missed
     and background on what was wrongly added. `max_voxels`: at most so many per region and slice.
+    `labels`: see `label_boxes`.
 
     Two lists in the order of the sorted labels: {'fg': [[z, y, x], ...], 'bg': [...]}, sorted, or
     None where nothing is wrong; and the parameters {'fg': [{'z': ..., 'kind': ...}], 'bg': ...}.
     """
     marks: list[Marks | None] = []
     drawn: list[dict[str, list[dict[str, Any]]]] = []
-    for label, box in label_boxes(gts, segs).items():
+    for label, box in label_boxes(gts, segs, labels=labels).items():
         rng = generator(seed, case, label, interaction, repetition)
         voxels: Marks = {"fg": [], "bg": []}
         record: dict[str, list[dict[str, Any]]] = {"fg": [], "bg": []}
@@ -179,6 +181,7 @@ def clicks(
     count: int = 1,
     min_distance_px: float = 0.0,
     slices: Slices = "largest",
+    labels: Sequence[int] = (),
 ) -> list[Marks | None]:
     """Return the clicks on each label, in the regions and the form of `scribbles`.
 
@@ -186,7 +189,7 @@ def clicks(
     away from those already clicked.
     """
     marks: list[Marks | None] = []
-    for label, box in label_boxes(gts, segs).items():
+    for label, box in label_boxes(gts, segs, labels=labels).items():
         rng = generator(seed, case, label, interaction, repetition)
         voxels: Marks = {"fg": [], "bg": []}
         for sign, z, mask in _planes(gts, segs, label, box, slices):

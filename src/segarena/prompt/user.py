@@ -31,12 +31,14 @@ Round = list[dict[str, list[list[int]]] | None]
 class Scene:
     """What the user sees, and at which step of the protocol it is.
 
-    gts: (D, H, W), without the voxels that are ignored. segs: the answer before, or None as long as
+    gts: (D, H, W), without the voxels that are ignored. labels: those that are asked for, which the
+    truth holds unless the case has no foreground. segs: the answer before, or None as long as
     nothing was answered. boxes: the case's, one per label, or None. drawn: a file of scribbles that
     people drew, or None. The other four name the random draws (`segarena.prompt.seed`).
     """
 
     gts: np.ndarray
+    labels: list[int]
     segs: np.ndarray | None
     boxes: list[Box] | None
     drawn: Path | None
@@ -49,6 +51,11 @@ class Scene:
     def answer(self) -> np.ndarray:
         """The answer before, or the empty one."""
         return np.zeros_like(self.gts) if self.segs is None else self.segs
+
+    @property
+    def lacks_foreground(self) -> bool:
+        """Whether the truth has no voxel of any label, so that all there is to find is nothing."""
+        return not self.gts.any()
 
     @property
     def draws(self) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def next_prompts(
 def _is_satisfied(scene: Scene, stop_when: Mapping[str, float]) -> bool:
     from segarena.prompt.ritm import satisfied
 
-    return satisfied(scene.gts, scene.answer, stop_when)
+    return satisfied(scene.gts, scene.answer, stop_when, labels=scene.labels)
 
 
 def _without_new_prompt(prompts: Prompts, reason: str) -> Prompts:
@@ -135,13 +142,21 @@ def _moved_box(box: Box, label: int, max_px: int, scene: Scene) -> Box:
 def _clicks(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
     new = _CLICK_RULES[step["rule"]](prompts, step, scene)
     # The reference asks for an answer even where it has no click left to give; so does its rule.
-    if step["rule"] != "largest_error" and not any(new):
+    if step["rule"] != "largest_error" and not any(new) and not _asks_without(prompts, scene):
         return _without_new_prompt(prompts, "no error is left to click on")
     order = [
         [*kinds, *(kind for kind in ("fg", "bg") for _ in one[kind])] if one else [*kinds, None]
         for kinds, one in zip(prompts["clicks_order"], new, strict=True)
     ]
     return _with_new_prompt(prompts, clicks=_with(prompts["clicks"], new), clicks_order=order)
+
+
+def _asks_without(prompts: Prompts, scene: Scene) -> bool:
+    """Return whether a submission is asked although there is nothing to point at.
+
+    In a case without foreground it is, once: whether it invents any is what the case is for.
+    """
+    return scene.lacks_foreground and not has_prompts(prompts)
 
 
 def _with(before: list[dict[str, Any]], new: Round) -> list[dict[str, Any]]:
@@ -155,13 +170,15 @@ def _with(before: list[dict[str, Any]], new: Round) -> list[dict[str, Any]]:
 def _largest_error(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.clicks import largest_error
 
-    return _one_each(largest_error(scene.gts, scene.answer, seed=scene.seed), prompts, step, scene)
+    clicks = largest_error(scene.gts, scene.answer, seed=scene.seed, labels=scene.labels)
+    return _one_each(clicks, prompts, step, scene)
 
 
 def _ritm(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.ritm import ritm
 
-    return _one_each(ritm(scene.gts, scene.answer, prompts["clicks"]), prompts, step, scene)
+    clicks = ritm(scene.gts, scene.answer, prompts["clicks"], labels=scene.labels)
+    return _one_each(clicks, prompts, step, scene)
 
 
 def _one_each(clicks: list[Any], prompts: Prompts, step: Step, scene: Scene) -> Round:
@@ -189,15 +206,15 @@ def _clicks_in_regions(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.scribbles import clicks
 
     options = _options(step, "rule", "count", "min_distance_px", "slices")
-    return list(clicks(scene.gts, scene.segs, **scene.draws, **options))
+    return list(clicks(scene.gts, scene.segs, labels=scene.labels, **scene.draws, **options))
 
 
 def _scribbles(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
     from segarena.prompt.scribbles import scribbles
 
     options = _options(step, "mix", "max_voxels", "slices")
-    new, drawn = scribbles(scene.gts, scene.segs, **scene.draws, **options)
-    if not any(new):
+    new, drawn = scribbles(scene.gts, scene.segs, labels=scene.labels, **scene.draws, **options)
+    if not any(new) and not _asks_without(prompts, scene):
         return _without_new_prompt(prompts, "no error is left to scribble on")
     return _with_new_prompt(
         prompts, scribbles=_with(_scribbles_before(prompts), list(new)), drawn=drawn

@@ -4,7 +4,7 @@ from typing import Any
 
 from segarena.files import read_json
 from segarena.score.per_label import LABEL_COLUMNS, label_rows
-from segarena.score.table import read_scores, row, write_table
+from segarena.score.table import read_scores, row, unanswered, write_table
 
 
 def main(
@@ -25,12 +25,16 @@ def main(
     for case, path in zip(cases, score_files, strict=True):
         mine = sorted(records[case], key=lambda record: record["interaction"])
         seconds = [record["seconds"] for record in mine]
-        asked = [record["status"] != "not_asked" for record in mine]
+        statuses = [record["status"] for record in mine]
+        asked = [status != "not_asked" for status in statuses]
+        failed = unanswered(statuses, values["on_failure"])
         scores = read_scores(path)
         labels = None
         if over != "labels":
             labels = len(next(iter(next(iter(scores.values())).values())))
             scores = read_scores(path, over=over)
-        rows.append(row(case, scores, seconds, values, asked=asked, labels=labels))
+        rows.append(
+            row(case, scores, seconds, values, asked=asked, unanswered=failed, labels=labels)
+        )
     write_table(output, rows)
     write_table(labels_output, label_rows(score_files, values), columns=LABEL_COLUMNS)

@@ -1,6 +1,7 @@
 """Score every answer of a submission on one case."""
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from segarena import masks
-from segarena.case import Truth, ignored, read_answer, read_truth, spacing_of
+from segarena.case import asked_labels, ignored, read_answer, read_truth, spacing_of
 from segarena.files import atomic_write
+from segarena.protocol import counts_empty_truth
 from segarena.score import reuse
-from segarena.score.metrics import column, score
+from segarena.score.metrics import METRICS, column, score
 from segarena.score.noc import AREAS
 from segarena.score.table import INVENTED
 
@@ -30,7 +32,8 @@ def main(
 
     Labels that an answer has and the truth does not have get a row each, with their voxels, by the
     number that the answer gave them. regions: ids of labels whose unions are measured as well, by
-    name; their rows come last. One of which the truth has no label is left out.
+    name; their rows come last. One of which the truth has no label is left out. In a case without
+    foreground a metric that no rule (`empty`) gives a value has none (nan).
 
     What was measured before from the same files, by the same `code`, is not measured again.
     """
@@ -76,32 +79,51 @@ def _measured(
     spacing_mm = spacing_of(files["truth"], truth)
     outside = ignored(truth, ignore_label)
     gts = truth.gts if outside is None else np.where(outside, 0, truth.gts)
+    asked = asked_labels(truth, ignore_label)
+    uncounted = set() if gts.any() else _uncounted(metrics)
     for k, answer in enumerate(files["answers"], start=1):
         segs = read_answer(answer)
         if outside is not None:
             segs = np.where(outside, 0, segs)
         for label, voxels in masks.invented(gts, segs).items():
-            values[k, str(label), INVENTED] = repr(float(voxels))
-        for one, other, ids in _all_maps(gts, segs, truth.ids, regions):
-            for name_or_id, metric, value in score(one, other, spacing_mm, metrics, ids=ids):
-                values[k, str(name_or_id), metric] = repr(float(value))
-            for number in Truth(one).labels if areas else ():
-                for name, labels in zip(AREAS, (one, other), strict=True):
-                    size = float(np.count_nonzero(labels == number))
+            if label not in asked:
+                values[k, str(label), INVENTED] = repr(float(voxels))
+        for one, other, ids, labels in _all_maps(gts, segs, truth.ids, regions, asked):
+            for name_or_id, metric, value in score(
+                one, other, spacing_mm, metrics, labels=labels, ids=ids, regions=regions
+            ):
+                counted = math.nan if metric in uncounted else float(value)
+                values[k, str(name_or_id), metric] = repr(counted)
+            for number in labels if areas else ():
+                for name, label_map in zip(AREAS, (one, other), strict=True):
+                    size = float(np.count_nonzero(label_map == number))
                     values[k, str(ids[number]), name] = repr(size)
     return values
 
 
-def _all_maps(
-    gts: np.ndarray, segs: np.ndarray, ids: Mapping[int, int], regions: Mapping[str, list[int]]
-) -> Iterator[tuple[np.ndarray, np.ndarray, Mapping[int, int | str]]]:
-    """Yield truth, answer and what their labels are called: as they are, then each region alone.
+def _uncounted(metrics: list[dict[str, Any]]) -> set[str]:
+    """Return the metrics that a case without foreground has no value of: no rule gives them one."""
+    return {
+        column(metric)
+        for metric in metrics
+        if not counts_empty_truth(metric) and METRICS[metric["name"]].both_empty is not None
+    }
 
-    A region is label 1 of its maps. One of which the truth has no label is left out.
+
+def _all_maps(
+    gts: np.ndarray,
+    segs: np.ndarray,
+    ids: Mapping[int, int],
+    regions: Mapping[str, list[int]],
+    asked: list[int],
+) -> Iterator[tuple[np.ndarray, np.ndarray, Mapping[int, int | str], list[int]]]:
+    """Yield truth, answer, what labels are called, and those to score: all, then each region.
+
+    A region is label 1 of its maps. One of which no label is asked for is left out.
     """
-    yield gts, segs, ids
+    yield gts, segs, ids, asked
     for name, members in regions.items():
-        numbers = [number for number, label_id in ids.items() if label_id in members]
-        one, other = (np.isin(labels, numbers).astype(np.uint8) for labels in (gts, segs))
-        if one.any():
-            yield one, other, {1: name}
+        numbers = [number for number in asked if ids[number] in members]
+        if numbers:
+            one, other = (np.isin(labels, numbers).astype(np.uint8) for labels in (gts, segs))
+            yield one, other, {1: name}, [1]

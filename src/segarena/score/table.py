@@ -7,6 +7,7 @@ asks for.
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,19 @@ def read_scores(path: str | Path, *, over: str = "labels") -> Scores:
     return scores
 
 
+def read_label_scores(path: str | Path) -> dict[str, Scores]:
+    """Return the same of each label and region: its id or key -> metric -> interaction -> values.
+
+    There is one value per interaction.
+    """
+    found: dict[str, Scores] = {}
+    for line in csv.DictReader(read_lines(path)):
+        if line["metric"] != INVENTED:
+            series = found.setdefault(line["label"], {}).setdefault(line["metric"], {})
+            series.setdefault(int(line["interaction"]), []).append(float(line["value"]))
+    return found
+
+
 def row(
     case: str,
     scores: Scores,
@@ -57,17 +71,26 @@ def row(
     values: dict[str, Any],
     *,
     asked: Sequence[bool] | None = None,
+    unanswered: Sequence[bool] = (),
     labels: int | None = None,
 ) -> Row:
     """Return a case's row: means over labels, AUC, final value, running times in seconds.
 
     values: the protocol's metrics, series and time. asked: whether each interaction was asked for;
-    all were, unless given. labels: how many the case has, where `scores` are those of regions.
+    all were, unless given. unanswered: see `unanswered`; in a case without foreground such an
+    interaction has the worst scores, since the empty answer is the right one, but nobody gave it.
+    labels: how many the case has, where `scores` are those of regions.
     Where the case took longer than the protocol allows and `on_overtime` is zero, all its scores
     are 0, as the challenge's rules say; or infinite, where less is better.
     """
     if len(seconds) != len(next(iter(scores.values()))):
         raise EngineError(f"{case}: interactions are missing in its scores; delete them, run again")
+    if any(unanswered) and not any(map(any, scores.get(AREAS[0], {0: [1]}).values())):
+        failed_at = [k for k, is_failed in enumerate(unanswered, start=1) if is_failed]
+        scores = {
+            name: series | _worst({k: series[k] for k in failed_at}, name, values["metrics"])
+            for name, series in scores.items()
+        }
     means = {column(metric): _means(scores, metric) for metric in values["metrics"]}
     labels = labels or len(next(iter(next(iter(scores.values())).values())))
     bound = values["time"]["seconds_per_label"] * labels
@@ -95,6 +118,22 @@ def row(
     }
 
 
+def unanswered(statuses: Sequence[str], on_failure: str) -> list[bool]:
+    """Return of each interaction whether it was asked for and there is no answer to score.
+
+    statuses: of each call. on_failure: the protocol's; with "previous" an answer stays in force.
+    """
+    found: list[bool] = []
+    is_failed = False
+    for status in statuses:
+        if status == "ok":
+            is_failed = False
+        elif status != "not_asked":
+            is_failed = is_failed or on_failure == "zeros" or "ok" not in statuses[: len(found)]
+        found.append(is_failed)
+    return found
+
+
 def write_table(path: str | Path, rows: list[Row], *, columns: Sequence[str] = ()) -> None:
     """Write the rows as CSV; numbers with all their digits. columns: those of the first row, unless
     given."""
@@ -115,15 +154,17 @@ def _noc_columns(
     if wanted is None:
         return {}
     name = next(column(metric) for metric in values["metrics"] if metric["name"] == "IoU")
-    series = list(zip(*(scores[name][k] for k in sorted(scores[name])), strict=True))
+    every = zip(*(scores[name][k] for k in sorted(scores[name])), strict=True)
+    # A label without any IoU is one that does not count: neither truth nor answer has it.
+    series = [one for one in every if not all(map(math.isnan, one))]
     clicks = len(seconds)
     asked_seconds = [second for second, was in zip(seconds, asked, strict=True) if was]
     columns: Row = {
-        f"NoC@{100 * q:g}": float(np.mean([noc(s, q, max_clicks=clicks) for s in series]))
+        f"NoC@{100 * q:g}": _mean([noc(s, q, max_clicks=clicks) for s in series])
         for q in wanted["at"]
     }
     columns |= {
-        f"NoF@{100 * q:g}": float(np.mean([failed(s, q, max_clicks=clicks) for s in series]))
+        f"NoF@{100 * q:g}": _mean([failed(s, q, max_clicks=clicks) for s in series])
         for q in wanted["at"]
     }
     columns["SecondsPerClick"] = float(np.mean(asked_seconds)) if asked_seconds else 0.0
@@ -162,10 +203,13 @@ def _large_columns(scores: Scores, values: dict[str, Any], min_area: int) -> Row
 def _worst(
     series: dict[int, list[float]], name: str, metrics: list[dict[str, Any]]
 ) -> dict[int, list[float]]:
-    """Return a metric's series as of answers that do not count."""
+    """Return a metric's series as of answers that do not count; what has no value has none."""
     known = {column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
     value = _WORST[known.get(name, True)]
-    return {k: [value] * len(labels) for k, labels in series.items()}
+    return {
+        k: [math.nan if math.isnan(label) else value for label in labels]
+        for k, labels in series.items()
+    }
 
 
 def _means(scores: Scores, metric: dict[str, Any]) -> np.ndarray:
@@ -173,10 +217,17 @@ def _means(scores: Scores, metric: dict[str, Any]) -> np.ndarray:
     gate = metric.get("zero_unless")
     if gate:
         worst = _WORST[METRICS[metric["name"]].larger_is_better]
-        series = np.where(_mean_series(scores, gate["metric"]) > gate["above"], series, worst)
+        is_below = _mean_series(scores, gate["metric"]) <= gate["above"]
+        series = np.where(is_below & ~np.isnan(series), worst, series)
     return series
 
 
 def _mean_series(scores: Scores, name: str) -> np.ndarray:
     series = scores[name]
-    return np.array([np.mean(series[k]) for k in sorted(series)])
+    return np.array([_mean(series[k]) for k in sorted(series)])
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean over the labels that have a value; nan where none has."""
+    counted = [value for value in values if not math.isnan(value)]
+    return float(np.mean(counted)) if counted else math.nan
