@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from segarena.errors import ConfigError
-from segarena.rank.leaderboard import complete, leaderboard, metric_ranks
+from segarena.rank.leaderboard import complete, leaderboard, metric_ranks, uncounted_in
 
 METRICS = ["DSC_Final", "TotalRunningTime"]
 
@@ -34,16 +34,16 @@ def test_running_time_ranks_smaller_first():
 
 
 def test_columns_begin_with_rank_and_submission():
-    """Rank and submission come first, then per metric its mean and its rank by each scheme."""
+    """Rank and submission first, then per metric its mean, cases, and rank by each scheme."""
     board = leaderboard(TWO, metrics=METRICS, deciding_scheme="mean_then_rank")
     assert list(board.columns[:5]) == [
         "rank",
         "submission",
         "mean_rank",
         "DSC_Final_mean",
-        "DSC_Final_mean_then_rank",
+        "DSC_Final_cases",
     ]
-    assert len(board.columns) == 3 + 2 * 7
+    assert len(board.columns) == 3 + 2 * 8
 
 
 def test_weights_break_the_tie():
@@ -171,3 +171,49 @@ def test_repeated_case_is_told():
     """A submission with two rows for a case is told with the case."""
     with pytest.raises(ConfigError, match="fast, c1 stands twice"):
         complete(pd.concat([TWO, TWO.iloc[:1]]), metrics=METRICS)
+
+
+def test_a_case_that_does_not_count_changes_no_mean():
+    """c2 has no DSC for anybody; c3 none for one team, which keeps the mean of its other cases."""
+    nothing = float("nan")
+    table = scores(
+        [
+            ("fast", "c1", 0.5, 10), ("fast", "c2", nothing, 12), ("fast", "c3", nothing, 14),
+            ("good", "c1", 0.8, 30), ("good", "c2", nothing, 50), ("good", "c3", 0.4, 50),
+        ]
+    )  # fmt: skip
+    uncounted = uncounted_in(table, METRICS)
+    whole, touched = complete(table, metrics=METRICS, uncounted=uncounted)
+    assert set(touched["policy"]) == {"not counted"}
+    rows = list(zip(touched["submission"], touched["case"], touched["metric"], strict=True))
+    assert rows == [("fast", "c2", "DSC_Final"), ("fast", "c3", "DSC_Final"),
+                    ("good", "c2", "DSC_Final")]  # fmt: skip
+    board = leaderboard(whole, metrics=METRICS, deciding_scheme="mean_then_rank")
+    board = board.set_index("submission")
+    assert board["DSC_Final_mean"].to_dict() == {"fast": 0.5, "good": pytest.approx(0.6)}
+    assert board["DSC_Final_cases"].to_dict() == {"fast": 2, "good": 2}
+    assert board["TotalRunningTime_cases"].to_dict() == {"fast": 3, "good": 3}
+    # c1 ranks 2 and 1, c3 ranks 1 and 2; c2 ranks nobody.
+    assert board["DSC_Final_rank_then_mean"].to_dict() == {"fast": 1, "good": 1}
+
+
+@pytest.mark.parametrize("policy", ["worst", "zero", "last"])
+def test_a_metric_that_counts_nowhere_ties_everyone(policy: str):
+    """As in a group of cases without a box that is ranked by DSC_1."""
+    table = TWO.assign(DSC_Final=float("nan"))
+    uncounted = uncounted_in(table, METRICS)
+    whole, _ = complete(table, metrics=METRICS, policy=policy, uncounted=uncounted)
+    board = leaderboard(whole, metrics=METRICS, deciding_scheme="mean_then_rank")
+    assert board["DSC_Final_mean_then_rank"].to_list() == [1, 1]
+    assert board["DSC_Final_mean"].isna().all()
+    assert board["DSC_Final_cases"].to_list() == [0, 0]
+
+
+def test_a_missing_answer_is_missing_where_others_do_not_count():
+    """An infinite distance is a missing answer, not one that does not count."""
+    table = TWO.assign(DSC_Final=[float("inf"), 0.6, 0.8, float("nan")])
+    uncounted = uncounted_in(table, METRICS)
+    whole, touched = complete(table, metrics=METRICS, uncounted=uncounted)
+    by_policy = touched.groupby("policy")["case"].unique().map(list).to_dict()
+    assert by_policy == {"not counted": ["c2"], "worst": ["c1"]}
+    assert whole["DSC_Final"].to_list() == [0.0, 0.6, 0.8, 0.8]

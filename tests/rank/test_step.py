@@ -114,6 +114,42 @@ def test_a_tie_breaker_may_be_no_metric_of_the_ranking(tmp_path: Path) -> None:
     assert board["rank"].to_dict() == {"fast": 1, "one": 2, "same": 2}
 
 
+def test_a_case_without_a_box_is_left_out_of_the_first_interactions_ranking(tmp_path: Path):
+    """Its DSC of 0 at interaction 1 is no score: nobody was asked. In DSC_2 it counts."""
+    tables = []
+    for team, first in (("one", 0.5), ("two", 0.6)):
+        path = Path(write_team(tmp_path, team, dsc=0.9, seconds=1.0))
+        values = [first, first, 0.0]
+        pd.read_csv(path).assign(DSC_1=values, DSC_2=[0.7, 0.8, 0.9]).to_csv(path, index=False)
+        record = tmp_path / "predict" / "p" / team / "c" / "1.json"
+        record.write_text(json.dumps({"status": "not_asked", "message": "no box"}))
+        tables.append(str(path))
+    board = ranked(tables, tmp_path / "rank", protocol({}, metrics=["DSC_1", "DSC_2"]))
+    assert board["DSC_1_mean"].to_dict() == {"one": 0.5, "two": 0.6}
+    assert board["DSC_1_cases"].to_dict() == {"one": 2, "two": 2}
+    assert board["DSC_2_mean"].to_list() == [pytest.approx(0.8)] * 2
+    assert board["DSC_2_cases"].to_list() == [3, 3]
+    missing = pd.read_csv(tmp_path / "rank" / "missing.csv")
+    columns = ["submission", "case", "metric", "policy"]
+    assert missing[columns].to_numpy().tolist() == [
+        ["one", "c", "DSC_1", "not counted"],
+        ["two", "c", "DSC_1", "not counted"],
+    ]
+    draws = pd.read_csv(tmp_path / "rank" / "stability" / "intervals.csv")
+    first = draws.query("task == 'DSC_1' and scheme == 'mean_then_rank' and algorithm == 'two'")
+    assert set(first["median"]) == {1}
+
+
+def test_a_metric_without_a_weight_weighs_1(tmp_path: Path) -> None:
+    """DSC weighs 3, time 1: the better team is first, with a mean rank of (3 + 2) / 4."""
+    tables = [
+        write_team(tmp_path, "fast", dsc=0.8, seconds=1.0),
+        write_team(tmp_path, "good", dsc=0.9, seconds=9.0),
+    ]
+    board = ranked(tables, tmp_path / "rank", protocol({}, weights={"DSC_Final": 3}))
+    assert board["mean_rank"].to_dict() == {"good": 1.25, "fast": 1.75}
+
+
 def test_an_unknown_tie_breaker_is_named(tmp_path: Path) -> None:
     """A column that no table has is one line with the key."""
     tables = [write_team(tmp_path, "one", dsc=0.9, seconds=9.0)]

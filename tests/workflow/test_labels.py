@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import nibabel
 import numpy as np
@@ -129,3 +130,45 @@ def test_slices_are_named_and_scored_by_the_labels_id(finished_run, tmp_path):
     made = {path.stem for path in arena.path("prepare").glob("*__*.json")}
     assert made == {"gap__1", "gap__4", "whole__1", "whole__2", "whole__4"}
     assert list(values(arena, "gap__4", "NSD")) == ["4"]
+
+
+def test_labels_and_regions_have_names_in_a_protocol(finished_run, tmp_path):
+    """The spleen is organ 4, MID a region: as keys of tolerances, and each ranked on its own."""
+    arena = finished_run.copy(tmp_path)
+    tolerance = {"spleen": 5, "first and last": 2, "MID": 9, "default": 1}
+    arena.add_protocol(
+        metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": tolerance}],
+        ranking={"metrics": ["NSD_Final"], "scheme": "mean_then_rank", "by": ["spleen", "MID", 2]},
+    )
+    arena.run("results/rank/short/leaderboard.csv")
+    nsd = values(arena, "whole", "NSD")
+    assert nsd["4"] == nsd["MID"] == 1.0
+    assert values(finished_run, "whole", "NSD")["BOTH"] < nsd["BOTH"] < 1.0
+    with arena.path("rank", "short", "labels.csv").open(newline="") as file:
+        boards = {row["label"]: row for row in csv.DictReader(file)}
+    assert {key: int(row["NSD_Final_cases"]) for key, row in boards.items()} == {
+        "4": 2, "MID": 1, "2": 1
+    }  # fmt: skip
+    assert boards["4"]["subgroup"] == "label: 4 (spleen)"
+    assert float(boards["4"]["NSD_Final_mean"]) == 1.0
+    assert float(boards["2"]["NSD_Final_mean"]) == nsd["2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"by": ["liver"]}, r"ranking\.by: 'liver' is no label and no region; known: 4 \(spleen\)"),
+        ({"by": [4, "spleen"]}, r"ranking\.by: 4 is listed twice"),
+        ({"by": [3]}, r"ranking\.by\.0: no case has a label 3; the labels are 1, 2, 4"),
+        ({"metrics": ["VD_ml_Final"]}, r"ranking\.metrics: VD_ml_Final is best near 0"),
+        ({"metrics": ["DSC_3"]}, r"ranking\.metrics: no column 'DSC_3'"),
+    ],
+)
+def test_a_ranking_that_cannot_be_is_one_line_at_the_start(finished_run, tmp_path, changes, line):
+    """Nothing is planned; the line has the key and what to write instead."""
+    arena = finished_run.copy(tmp_path)
+    ranking = {"metrics": ["DSC_Final"], "scheme": "mean_then_rank", **changes}
+    arena.add_protocol(metrics=[{"name": "DSC"}, {"name": "VD_ml"}], ranking=ranking)
+    printed = arena.run("--dry-run", expect=1)
+    (told,) = [one for one in printed.splitlines() if one.startswith("segarena: ")]
+    assert re.search(line, told)

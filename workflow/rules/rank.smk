@@ -22,6 +22,8 @@ rule rank:
             "significance.parquet",
             "spread.csv",
             "left_out.csv",
+            "labels.csv",
+            "labels.parquet",
             "spread.parquet",
             "left_out.parquet",
         ),

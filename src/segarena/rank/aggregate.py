@@ -109,11 +109,13 @@ def sample_places(
     larger_is_better: bool,
     alpha: float,
     missing_counts_as: float | None = None,
+    counted: np.ndarray | None = None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the scores and the ranks, each (samples, algorithms), by each scheme.
 
     `values` is (cases, algorithms), settled, with NaN where an answer is missing; `samples` is
-    (samples, n) case indices, a case as often as the sample holds it.
+    (samples, n) case indices, a case as often as the sample holds it. `counted`: bool (cases,), the
+    cases that count in a sample; all unless given. A sample without any ties everyone.
     """
     filled = fill_missing(
         values, larger_is_better=larger_is_better, missing_counts_as=missing_counts_as
@@ -123,6 +125,8 @@ def sample_places(
     step = max(1, BLOCK_CELLS // max(1, samples.shape[1]))
     for start in range(0, len(samples), step):
         weights = sample_weights(samples[start : start + step], len(values))
+        if counted is not None:
+            weights *= counted[:, None]
         absent = weights.T @ ~np.isnan(values) == 0
         found = _scores(filled, by_case, weights, larger_is_better=larger_is_better, alpha=alpha)
         sizes = _sizes(filled, weights)
@@ -236,7 +240,7 @@ def _sizes(filled: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 def _means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the mean of each column of `values` (cases, columns) in each sample."""
-    return _weighted_sums(values, weights) / weights.sum(axis=0)[:, None]
+    return _weighted_sums(values, weights) / np.maximum(weights.sum(axis=0), 1)[:, None]
 
 
 def _medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -272,6 +276,8 @@ def _weighted_medians(values: np.ndarray, order: np.ndarray, weights: np.ndarray
     found = np.zeros((samples, columns))
     for sample in range(samples):
         half = weights[sample].sum() / 2
+        if half == 0:
+            continue
         for column in range(columns):
             held, at = 0.0, 0
             while held < half:

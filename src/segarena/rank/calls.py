@@ -52,6 +52,24 @@ def unasked(calls: pd.DataFrame) -> pd.DataFrame:
     return ordered[asked.groupby(keys).cummax() == 0]
 
 
+def without_unasked(
+    per_repetition: pd.DataFrame, calls: pd.DataFrame, columns: Iterable[str]
+) -> pd.DataFrame:
+    """Return the teams' tables without (NaN) the scores before anything was asked for.
+
+    per_repetition: the tables with submission, case and repetition. columns: a metric's value after
+    an interaction, such as DSC_1.
+    """
+    place = pd.MultiIndex.from_frame(per_repetition[["repetition", "submission", "case"]])
+    before = unasked(calls)
+    per_repetition = per_repetition.copy()
+    for column in columns:
+        rows = before[before["interaction"] == int(column.rpartition("_")[2])]
+        keys = pd.MultiIndex.from_frame(rows[["repetition", "submission", "case"]])
+        per_repetition[column] = per_repetition[column].where(~place.isin(keys))
+    return per_repetition
+
+
 def count_failed(
     per_repetition: pd.DataFrame,
     calls: pd.DataFrame,

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from segarena.files import atomic_write
+from segarena.rank.by_label import View
 from segarena.rank.leaderboard import (
     SMALLER_IS_BETTER,
     WORST,
@@ -17,6 +18,7 @@ from segarena.rank.leaderboard import (
     leaderboard,
     metric_ranks,
     tidy,
+    uncounted_in,
     worst_value,
 )
 from segarena.rank.significance import pairwise
@@ -44,6 +46,8 @@ def rank_scores(
     smaller_is_better: Collection[str] = SMALLER_IS_BETTER,
     worst: Mapping[str, float] = WORST,
     subgroups: pd.DataFrame | None = None,
+    views: Sequence[View] = (),
+    uncounted: pd.DataFrame | None = None,
     bootstraps: int = BOOTSTRAPS,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
@@ -51,31 +55,32 @@ def rank_scores(
 
     `scores` has the columns submission, case and `metrics`. `subgroups` has the columns case and
     subgroup ("modality: CT"), a row for each subgroup a case is in; each is ranked again, as "all"
-    is. worst: a metric's worst value, where it has one. ties: the metrics that decide among equal
-    final ranks, in turn. failed: the times of failed calls that were changed before (submission,
-    case, metric, value), to be listed among the missing ones. Written are leaderboard, schemes,
-    missing, significance and stability/*, each as CSV and Parquet.
+    is, and each of `views`, which has scores of its own. uncounted: see `complete`. worst: a
+    metric's worst value, where it has one. ties: the metrics that decide among equal final ranks,
+    in turn. failed: the times of failed calls that were changed before (submission, case, metric,
+    value), to be listed among the missing ones. Written are leaderboard, schemes, labels, missing,
+    significance and stability/*, each as CSV and Parquet.
     """
     out = Path(out)
     facts = about(
         protocol=protocol, protocol_version=protocol_version, seed=seed, bootstraps=bootstraps
     )
     used = list(dict.fromkeys([*metrics, *ties]))
-    scores, affected = complete(
-        scores, metrics=used, policy=policy, smaller_is_better=smaller_is_better, worst=worst
-    )
+    known: dict[str, Any] = {"smaller_is_better": smaller_is_better, "worst": worst}
+    scores, affected = complete(scores, metrics=used, policy=policy, uncounted=uncounted, **known)
     if failed is not None and len(failed):
         affected = pd.concat(
             [affected, failed.assign(policy=FAILED)[affected.columns]], ignore_index=True
         )
-    options: dict[str, Any] = {
-        "metrics": metrics,
-        "smaller_is_better": smaller_is_better,
-        "worst": worst,
-        "alpha": alpha,
-    }
+    options: dict[str, Any] = {"metrics": metrics, "alpha": alpha, **known}
+    parts = dict(_subgroups(scores, subgroups))
+    for view in views:
+        gaps = uncounted_in(view.scores, used)
+        parts[view.subgroup], _ = complete(
+            view.scores, metrics=used, policy=policy, uncounted=gaps, **known
+        )
     schemes, tests, assessed = [], [], []
-    for name, part in _subgroups(scores, subgroups):
+    for name, part in parts.items():
         of_all = metric_ranks(part, **{**options, "metrics": used})
         by_metric = of_all[of_all["metric"].isin(metrics)]
         final = final_ranks(of_all, metrics=metrics, ties=ties, weights=weights)
@@ -91,6 +96,20 @@ def rank_scores(
         scores, deciding_scheme=deciding_scheme, weights=weights, ties=ties, **options
     )
     write_table(board, out / "leaderboard", facts)
+    boards = [
+        leaderboard(
+            parts[view.subgroup],
+            deciding_scheme=deciding_scheme,
+            weights=weights,
+            ties=ties,
+            **options,
+        ).assign(subgroup=view.subgroup, label=view.label, name=view.name)
+        for view in views
+    ]
+    firsts = ["subgroup", "label", "name"]
+    empty = pd.DataFrame(columns=[*board.columns, *firsts])
+    of_labels = pd.concat(boards, ignore_index=True) if boards else empty
+    write_table(of_labels[[*firsts, *board.columns]], out / "labels", facts)
     columns = ["subgroup", "metric", "scheme", "submission", "score", "rank"]
     write_table(pd.concat(schemes, ignore_index=True)[columns], out / "schemes", facts)
     write_table(affected, out / "missing", facts)

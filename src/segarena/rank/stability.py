@@ -109,6 +109,7 @@ def score_stability(
             metric: str = metric,
             values: np.ndarray = settled(table.to_numpy()),  # noqa: B008
             counts_as: float = counts_as,
+            counted: np.ndarray = table.notna().any(axis=1).to_numpy(),  # noqa: B008
         ) -> Ranks:
             return _ranks(
                 values,
@@ -116,6 +117,7 @@ def score_stability(
                 larger_is_better=metric not in smaller_is_better,
                 alpha=alpha,
                 missing_counts_as=counts_as,
+                counted=None if counted.all() or not counted.any() else counted,
             )
 
         found[metric] = _all_samples(rank, draws)
@@ -180,6 +182,7 @@ def _ranks(
     larger_is_better: bool,
     alpha: float,
     missing_counts_as: float | None,
+    counted: np.ndarray | None = None,
 ) -> Ranks:
     found = sample_places(
         values,
@@ -187,6 +190,7 @@ def _ranks(
         larger_is_better=larger_is_better,
         alpha=alpha,
         missing_counts_as=missing_counts_as,
+        counted=counted,
     )
     return {scheme: rank for scheme, (_, rank) in found.items()}
 

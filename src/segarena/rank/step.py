@@ -9,8 +9,10 @@ import pandas as pd
 
 from segarena.errors import ConfigError, EngineError
 from segarena.files import read_lines
-from segarena.rank.calls import count_failed, read_calls
-from segarena.rank.columns import directions, is_time
+from segarena.rank.by_label import views
+from segarena.rank.calls import count_failed, read_calls, without_unasked
+from segarena.rank.columns import directions, is_numbered, is_time
+from segarena.rank.leaderboard import uncounted_in
 from segarena.rank.outputs import rank_scores
 from segarena.rank.stability import BOOTSTRAPS
 from segarena.rank.tables import about, write_table
@@ -44,10 +46,16 @@ def main(
             )
     interactions = sum(step["times"] for step in protocol["user"])
     times = [metric for metric in [*metrics, *ties] if is_time(metric)]
-    failed = None
-    if times and protocol["time"].get("failed", "worst") == "worst":
+    worst_times = times if protocol["time"].get("failed", "worst") == "worst" else []
+    numbered = [metric for metric in [*metrics, *ties] if is_numbered(metric)]
+    failed = calls = None
+    if worst_times or numbered or "by" in ranking:
         calls = read_calls(tables, list(groups), interactions=interactions)
-        per_repetition, failed = count_failed(per_repetition, calls, times, time=protocol["time"])
+        per_repetition = without_unasked(per_repetition, calls, numbered)
+        if worst_times:
+            per_repetition, failed = count_failed(
+                per_repetition, calls, worst_times, time=protocol["time"]
+            )
     scores = per_repetition.groupby(["submission", "case"], as_index=False)[
         [*metrics, *ties]
     ].mean()
@@ -72,12 +80,22 @@ def main(
         policy=ranking.get("missing", "worst"),
         ties=ranking.get("ties", ()),
         failed=failed,
-        weights=ranking.get("weights"),
+        weights=_weights(ranking),
         smaller_is_better=smaller,
         worst=worst,
         bootstraps=ranking.get("bootstraps", BOOTSTRAPS),
         subgroups=_subgroups(groups),
+        views=[]
+        if calls is None
+        else views(tables, per_repetition, calls, [*metrics, *ties], protocol),
+        uncounted=uncounted_in(scores, [*metrics, *ties]),
     )
+
+
+def _weights(ranking: dict[str, Any]) -> dict[str, float] | None:
+    """Return a weight per metric where the protocol gives any; 1 where it does not name it."""
+    given = ranking.get("weights")
+    return None if given is None else {name: given.get(name, 1.0) for name in ranking["metrics"]}
 
 
 def _table(path: Path, *, cases: int) -> pd.DataFrame:
