@@ -50,6 +50,8 @@ def tables(folder: Path, *, teams: int, cases: int) -> list[str]:
                 table[f"{name}_{k + 1}"] = measured[:, k]
         path = folder / f"team-{team + 1:02}_metrics.csv"
         table.to_csv(path, index=False)
+        labels = pd.DataFrame({"label": STRUCTURES, "metric": "DSC", "cases": 125, "mean": skill})
+        labels.to_csv(folder / f"team-{team + 1:02}_labels.csv", index=False)
         paths.append(str(path))
     return paths
 
@@ -93,6 +95,7 @@ def rank_tables(folder: Path, teams: list[str], metrics: list[str]) -> None:
         "schemes": schemes,
         "significance": pairs.assign(significant=pairs["algorithm"] < pairs["other"]),
         "missing": pd.DataFrame(columns=["submission", "case", "metric", "policy", "value"]),
+        "labels": pd.DataFrame(columns=["subgroup", "label", "name"]),
         "spread": pd.DataFrame(columns=["submission", "metric", "mean", "standard_deviation"]),
         "left_out": pd.DataFrame(columns=["submission", "reason"]),
         "stability/intervals": intervals,

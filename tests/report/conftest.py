@@ -18,6 +18,7 @@ from segarena.report import step as report_step
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 HOSTILE_MESSAGE = "</script><script>alert(2)</script>"
+HOSTILE_LABEL = "<b>liver</b>"
 TEAMS = {"alpha": 0.9, "beta": 0.7, "gamma": 0.5}
 NAMES = {"alpha": "alpha", "beta": HOSTILE, "gamma": "Gamma ${alert(3)} {{ 7 * 7 }}"}
 MODALITIES = {"a": "CT", "b": "CT", "c": "MR", "d": "MR", "e": "MR"}
@@ -36,9 +37,12 @@ def write_run(folder: Path) -> Path:
     image = Image(np.full(SHAPE, 90, np.uint8), (2.0, 1.0, 1.0), [box])
     for case in MODALITIES:
         write_image(results / "prepare" / f"{case}.image.npz", image)
-        write_truth(
-            results / "prepare" / f"{case}.truth.npz", Truth(gts, spacing_mm=image.spacing_mm)
-        )
+        truth = Truth(gts, label_ids={1: 4}, spacing_mm=image.spacing_mm)
+        write_truth(results / "prepare" / f"{case}.truth.npz", truth)
+    scores = results / "score" / "cvpr25" / "beta" / "b.csv"
+    scores.parent.mkdir(parents=True)
+    rows = ["5,4,DSC,0.7", "6,4,DSC,0.7", "6,2,invented_voxels,9.0", "6,3,invented_voxels,1.0"]
+    scores.write_text("\n".join(["interaction,label,metric,value", *rows, ""]))
     parts = []
     for team, quality in TEAMS.items():
         table = pd.DataFrame([_row(case, i, quality) for i, case in enumerate(MODALITIES)])
@@ -46,6 +50,9 @@ def write_run(folder: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(place, index=False)
         parts.append(table.assign(submission=team, case=list(MODALITIES)))
+        labels = [["4", "DSC", 5, quality], ["4", "NSD", 5, 0.5], ["WT", "DSC", 3, quality]]
+        labels = pd.DataFrame(labels, columns=["label", "metric", "cases", "mean"])
+        labels.to_csv(place.with_name(f"{team}_labels.csv"), index=False)
         for case in MODALITIES:
             _write_session(results, team, case, gts)
     groups = pd.DataFrame(
@@ -119,10 +126,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             keep_answers="all",
             colours={},
         )
+    labels = {"4": {"name": HOSTILE_LABEL}, "WT": {"name": "whole", "members": [4]}}
     report_step.main(
         sorted(map(str, (results / "score" / "cvpr25").glob("*_metrics.csv"))),
         results,
-        protocol=load("cvpr25"),
+        protocol={**load("cvpr25"), "labels": labels},
         names=NAMES,
         groups={case: {"modality": value} for case, value in MODALITIES.items()},
     )

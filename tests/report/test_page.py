@@ -109,6 +109,7 @@ def test_one_team_on_one_case(tmp_path: Path, run_folder: Path) -> None:
     tables = tmp_path / "cvpr25"
     tables.mkdir()
     table.to_csv(tables / "alpha_metrics.csv", index=False)
+    shutil.copy(where.with_name("alpha_labels.csv"), tables)
     protocol = load("cvpr25")
     rank_scores(
         table.assign(submission="alpha", case="a"),
@@ -147,6 +148,34 @@ def test_who_is_left_out_is_named_with_the_reason(page_file: Path) -> None:
     ]
 
 
+def test_labels_have_their_names_and_who_invents_any_is_told(page_file: Path) -> None:
+    """A row per label and region, as text; one team has two labels that nobody asked for."""
+    text = page_file.read_text(encoding="utf-8")
+    (table,) = re.findall(r'<table id="labels">(.*?)</table>', text, re.S)
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("<tr>")[2:]]
+    assert rows == [
+        ["4", "&lt;b&gt;liver&lt;/b&gt;", "5", "0.900", "0.700", "0.500"],
+        ["WT", "whole (region)", "3", "0.900", "0.700", "0.500"],
+        ["not asked for", "cases whose last answer has such a label", "", "0", "1", "0"],
+    ]
+    team = (page_file.parent / "data" / "team.beta.js").read_text()
+    assert '"invented":[["b",6,2]]' in team.replace(", ", ",").replace(": ", ":")
+
+
+def test_cases_that_do_not_count_are_named(tmp_path: Path, found: results.Results) -> None:
+    """Two of five cases have no value of a column for anybody, a third has none for one team."""
+    out = [(team, case) for case in "ab" for team in ("alpha", "beta", "gamma")]
+    missing = pd.DataFrame([*out, ("alpha", "c")], columns=["submission", "case"])
+    missing = missing.assign(metric="DSC_Final", policy="not counted", value=float("nan"))
+    groups = {case: {"modality": "CT" if case in "ab" else "MR"} for case in "abcde"}
+    fewer = dataclasses.replace(found, missing=missing, groups=groups)
+    failed = results.failures(fewer)
+    write(tmp_path, fewer, failed=failed, specs={}, vega="", software="")
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "DSC_Final is over 3 of 5 cases" in text
+    assert "counted as the protocol says" not in text
+
+
 def test_repetitions_are_averaged_and_their_spread_is_shown(
     tmp_path: Path, run_folder: Path
 ) -> None:
@@ -164,6 +193,8 @@ def test_repetitions_are_averaged_and_their_spread_is_shown(
             table["DSC_Final"] += change
             table.to_csv(tmp_path / repetition / path.name, index=False)
             tables.append(tmp_path / repetition / path.name)
+        for path in (where / "score" / "cvpr25").glob("*_labels.csv"):
+            shutil.copy(path, tmp_path / repetition)
     shutil.copytree(where / "rank" / "cvpr25", tmp_path / "rank")
     spread = pd.DataFrame(
         [(team, metric, 0.5, 0.125) for team in ("gamma", "beta", "alpha") for metric in metrics],

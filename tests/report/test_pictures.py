@@ -63,7 +63,7 @@ def test_single_slice_has_one_plane() -> None:
     """An image is shown as one plane."""
     gts = np.ones((1, 30, 40), np.uint8)
     view = view_of(gts, (1, 1, 1))
-    assert [plane["name"] for plane in describe(view)["planes"]] == ["axial"]
+    assert [plane["name"] for plane in describe(view, {})["planes"]] == ["axial"]
     assert (view.width, view.height) == (LONGEST_SIDE, LONGEST_SIDE * 3 // 4)
 
 

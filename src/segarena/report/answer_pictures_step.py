@@ -38,7 +38,8 @@ def main(
             for number, label_id in truth.ids.items()
             if str(label_id) in colours
         }
-        view = view_of(truth.gts, spacing_of(f"{prepared}.truth.npz", truth), own)
+        spacing_mm = spacing_of(f"{prepared}.truth.npz", truth)
+        view = view_of(truth.gts, spacing_mm, own, truth.labels)
         write_answers(
             output / f"{case}.png",
             view,

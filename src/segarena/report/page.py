@@ -23,10 +23,12 @@ from segarena.files import atomic_write
 from segarena.rank.aggregate import SCHEMES
 from segarena.rank.columns import is_time
 from segarena.rank.figures import SCHEME_LABELS
+from segarena.rank.leaderboard import NOT_COUNTED
 from segarena.rank.outputs import EVERYTHING, FAILED
 from segarena.rank.stability import FINAL
 from segarena.report.certainty import sentence
 from segarena.report.charts import FIGURES, caption
+from segarena.report.pictures import COLOURS
 from segarena.report.results import Results
 from segarena.report.script import script_json, write_script
 
@@ -82,7 +84,9 @@ def write(
         failures=_failure_groups(failed, results),
         answers=len(results.names) * len(results.cases) * len(results.interactions),
         failed=len(failed),
-        counted_missing=int((results.missing["policy"] != FAILED).sum()),
+        counted_missing=int((~results.missing["policy"].isin({FAILED, NOT_COUNTED})).sum()),
+        uncounted=_uncounted(results),
+        labels=_label_table(results),
         failed_times=int((results.missing["policy"] == FAILED).sum()),
         times_count=any(is_time(name) for name in results.metrics),
         spread=_spread(results),
@@ -149,6 +153,8 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
         "interactions": len(results.interactions),
         "extremes": _extremes(results),
         "deciding": results.metrics[0],
+        "labels": _names_and_colours(results),
+        "colours": [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in COLOURS],
     }
 
 
@@ -184,8 +190,55 @@ def _samples(results: Results) -> int:
     return int(first.sum().max()) if len(results.frequencies) else 0
 
 
+def _uncounted(results: Results) -> list[dict[str, Any]]:
+    """Return the columns of the ranking that fewer cases count for than there are."""
+    out = results.missing[results.missing["policy"] == NOT_COUNTED]
+    by_case = out.groupby(["metric", "case"])["submission"].nunique()
+    everybody = by_case[by_case == len(results.names)].reset_index()
+    return [
+        {"metric": name, "cases": len(results.cases) - int((everybody["metric"] == name).sum())}
+        for name in results.metrics
+        if (everybody["metric"] == name).any()
+    ]
+
+
+def _names_and_colours(results: Results) -> dict[str, dict[str, str]]:
+    """Return the names of labels by their ids, and the colours of those that have their own."""
+    return {
+        label: {key: about[key] for key in ("name", "colour") if key in about}
+        for label, about in results.protocol.get("labels", {}).items()
+        if "members" not in about
+    }
+
+
+def _label_table(results: Results) -> dict[str, Any]:
+    """Return each label's mean of the first metric by submission, and who invents labels where."""
+    metric = results.measured[0] if results.measured else ""
+    found = results.labels[results.labels["metric"] == metric]
+    means = found.set_index(["label", "submission"])["mean"]
+    last = results.invented[results.invented["interaction"] == results.interactions[-1]]
+    named = results.protocol.get("labels", {})
+    return {
+        "metric": metric,
+        "rows": [
+            {
+                "label": label,
+                "name": named.get(label, {}).get("name", ""),
+                "is_region": "members" in named.get(label, {}),
+                "cases": int(found.loc[found["label"] == label, "cases"].max()),
+                "means": [_short(means.get((label, name), math.nan)) for name in results.names],
+            }
+            for label in dict.fromkeys(found["label"])
+        ],
+        "invented": [int((last["submission"] == name).sum()) for name in results.names],
+    }
+
+
 def _subgroup_sizes(results: Results) -> dict[str, int]:
     sizes = {EVERYTHING: len(results.cases)}
+    counted = [f"{metric}_cases" for metric in results.metrics]
+    for row in results.by_label.drop_duplicates("subgroup").to_dict("records"):
+        sizes[row["subgroup"]] = int(max(row[column] for column in counted))
     for case in results.cases:
         for column, value in results.groups.get(case, {}).items():
             sizes[f"{column}: {value}"] = sizes.get(f"{column}: {value}", 0) + 1
@@ -266,6 +319,7 @@ def _series(results: Results, failed: pd.DataFrame, submission: str) -> dict[str
     part = part.reindex(results.cases)
     numbered = results.interactions
     own = failed[failed["submission"] == submission]
+    invented = results.invented[results.invented["submission"] == submission]
     return {
         "values": {
             name: [
@@ -279,6 +333,12 @@ def _series(results: Results, failed: pd.DataFrame, submission: str) -> dict[str
             for row in part[[f"RunningTime_{k}" for k in numbered]].to_numpy()
         ],
         "deciding": [_short(value) for value in part[results.metrics[0]]],
+        "invented": [
+            [case, int(k), int(labels)]
+            for case, k, labels in invented[["case", "interaction", "labels"]].to_numpy(
+                dtype=object
+            )
+        ],
         "failed": [
             [case, int(k), f"{status}: {message}"[:LONGEST_MESSAGE]]
             for case, k, status, message in own[

@@ -87,16 +87,18 @@ def view_of(
     gts: np.ndarray,
     spacing_mm: tuple[float, float, float],
     own_colours: Mapping[int, Colour] | None = None,
+    labels: Sequence[int] = (),
 ) -> View:
     """Return the view of a case: the middle slices of its largest label, cropped to all labels.
 
-    gts: (D, H, W). own_colours: of labels that have one, in place of ours. A case without labels is
-    shown as a whole, in its middle. All planes have the same scale, save that very thin ones are
-    widened to be seen; a single slice has one plane.
+    gts: (D, H, W). own_colours: of labels that have one, in place of ours. labels: further ones
+    that an answer may have. A case without labels is shown as a whole, in its middle. All planes
+    have the same scale, save that very thin ones are widened to be seen; a single slice has one
+    plane.
     """
-    labels, counts = np.unique(gts, return_counts=True)
-    labels, counts = labels[labels > 0], counts[labels > 0]
-    ordered = [int(label) for label in labels[np.argsort(-counts, kind="stable")]]
+    there, counts = np.unique(gts, return_counts=True)
+    there, counts = there[there > 0], counts[there > 0]
+    ordered = [int(label) for label in there[np.argsort(-counts, kind="stable")]]
     largest = gts == ordered[0] if ordered else np.ones(gts.shape, bool)
     middle = [_middle(largest, axis) for axis in range(3)]
     crop = [_crop(gts, axis, spacing_mm[axis]) for axis in range(3)]
@@ -115,6 +117,7 @@ def view_of(
         start, stop = ((crop[rows][i], crop[columns][i]) for i in range(2))
         planes.append(Plane(axis, middle[axis], start, stop, left, width, height))
         left += width + GAP
+    ordered += [label for label in labels if label not in ordered]
     colours = {label: min(i + 1, OTHER) for i, label in enumerate(ordered)}
     palette = list(PALETTE)
     for label, colour in (own_colours or {}).items():
@@ -123,9 +126,17 @@ def view_of(
     return View(gts.shape, tuple(planes), colours, tuple(palette))
 
 
-def describe(view: View) -> dict[str, Any]:
-    """Return what the page has to know of a view, ready for JSON."""
+def describe(view: View, ids: Mapping[int, int]) -> dict[str, Any]:
+    """Return what the page has to know of a view, ready for JSON.
+
+    ids: of each label. Its `labels` are a pair per label, the largest first: the id, and its place
+    among the colours, from 0, or null where it is grey.
+    """
     return {
+        "labels": [
+            [ids.get(label, label), place - 1 if place < OTHER else None]
+            for label, place in view.colours.items()
+        ],
         "width": view.width,
         "height": view.height,
         "planes": [

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from segarena.files import read_lines
 from segarena.protocol import Protocol, steps
-from segarena.rank.calls import FINE, read_calls, unasked
+from segarena.rank.calls import FINE, read_calls, without_unasked
 from segarena.rank.columns import directions
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
+from segarena.score.table import INVENTED
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Results:
     anything was asked for are NaN in both. calls: what became of each interaction
     (segarena.rank.calls). groups: case -> {column: value} of the cases sheet. left_out: the name to
     show -> why it was left out.
+    labels: the teams' tables of labels, with the column submission, and invented: how many labels
+    that were not asked for an answer has (submission, case, interaction, labels), both of the first
+    repetition. by_label: the leaderboards of single labels and regions.
     The other tables are those of the rank stage (docs/ranking.md).
     """
 
@@ -44,6 +49,9 @@ class Results:
     taus: pd.DataFrame
     significance: pd.DataFrame
     missing: pd.DataFrame
+    by_label: pd.DataFrame
+    labels: pd.DataFrame
+    invented: pd.DataFrame
     spread: pd.DataFrame
     left_out: dict[str, str]
 
@@ -103,7 +111,10 @@ def read(
     calls = read_calls(
         tables, sorted(per_repetition["case"].unique()), interactions=len(steps(protocol))
     )
-    _leave_out_unasked(per_repetition, calls, protocol)
+    named = [metric.get("as", metric["name"]) for metric in protocol["metrics"]]
+    numbered = {f"{name}_{k}" for name in named for k in range(1, len(steps(protocol)) + 1)}
+    per_repetition = without_unasked(per_repetition, calls, numbered.intersection(per_repetition))
+    firsts = [path for path in map(Path, tables) if path.parent.name == protocol["name"]]
     rank = Path(rank_folder)
     schemes = pd.read_parquet(rank / "schemes.parquet")
     everything = [("subgroup", "==", EVERYTHING)]
@@ -127,12 +138,38 @@ def read(
         taus=pd.read_parquet(stability / "taus.parquet", filters=everything),
         significance=pd.read_parquet(rank / "significance.parquet"),
         missing=pd.read_parquet(rank / "missing.parquet"),
+        by_label=pd.read_parquet(rank / "labels.parquet"),
+        labels=_labels(firsts),
+        invented=_invented(firsts),
         spread=pd.read_parquet(rank / "spread.parquet"),
         left_out={
             shown[name]: reason
             for name, reason in zip(left_out["submission"], left_out["reason"], strict=True)
         },
     )
+
+
+def _labels(tables: Iterable[Path]) -> pd.DataFrame:
+    """Return SUBMISSION_labels.csv of each team's table, one below the other."""
+    found = []
+    for path in tables:
+        submission = path.name.removesuffix("_metrics.csv")
+        table = pd.read_csv(path.with_name(f"{submission}_labels.csv"), dtype={"label": str})
+        found.append(table.assign(submission=submission))
+    return pd.concat(found, ignore_index=True)
+
+
+def _invented(tables: Iterable[Path]) -> pd.DataFrame:
+    """Return the labels that were not asked for, from the scores of each case beside the tables."""
+    counts: Counter[tuple[str, str, int]] = Counter()
+    mark = f",{INVENTED},"
+    for path in tables:
+        submission = path.name.removesuffix("_metrics.csv")
+        for scores in sorted((path.parent / submission).glob("*.csv")):
+            lines = (line for line in read_lines(scores) if mark in line)
+            counts.update((submission, scores.stem, int(line.partition(",")[0])) for line in lines)
+    rows = [(*key, labels) for key, labels in counts.items()]
+    return pd.DataFrame(rows, columns=["submission", "case", "interaction", "labels"])
 
 
 def failures(results: Results) -> pd.DataFrame:
@@ -149,19 +186,6 @@ def failures(results: Results) -> pd.DataFrame:
         ignore_index=True,
     )
     return failed[["submission", "case", "interaction", "status", "message"]]
-
-
-def _leave_out_unasked(
-    per_repetition: pd.DataFrame, calls: pd.DataFrame, protocol: Protocol
-) -> None:
-    """Take out the scores at interactions before which nothing was asked for."""
-    names = [metric.get("as", metric["name"]) for metric in protocol["metrics"]]
-    place = pd.MultiIndex.from_frame(per_repetition[["repetition", "submission", "case"]])
-    keys = ["repetition", "submission", "case"]
-    for k, rows in unasked(calls).groupby("interaction"):
-        there = place.isin(pd.MultiIndex.from_frame(rows[keys]))
-        for column in (f"{name}_{k}" for name in names if f"{name}_{k}" in per_repetition):
-            per_repetition[column] = per_repetition[column].where(~there)
 
 
 def _distinct_names(names: dict[str, str]) -> dict[str, str]:

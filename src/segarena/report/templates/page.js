@@ -196,6 +196,8 @@ const segarena = (() => {
     const time = (i) => (asked(i) ? shown(series.seconds[place][i]) : "not asked");
     parts.push(time(k - 1) + (asked(k - 1) ? " s" : ""));
     const failed = failure(k - 1);
+    const other = series.invented.find((one) => one[0] === view.case && one[1] === k);
+    if (other) parts.push(`${other[2]} label${other[2] > 1 ? "s" : ""} not asked for (grey)`);
     at("numbers").textContent = parts.join(" · ") + (failed ? ` · failed, ${failed[2]}` : "");
     at("k-shown").textContent = k;
     at("k").value = k;
@@ -218,6 +220,25 @@ const segarena = (() => {
     }));
   }
 
+  function drawLegend(picture) {
+    const entries = picture.labels.map(([id, place]) => {
+      const { name, colour } = data.labels[id] || {};
+      const grey = place === null;
+      return [name ? `${id} ${name}` : `${id}`, grey ? "#aaaaaa" : colour || data.colours[place]];
+    });
+    const first = entries.filter(([, colour]) => colour !== "#aaaaaa");
+    const others = entries.length - first.length;
+    if (others) first.push([`${others} smaller label${others > 1 ? "s" : ""}`, "#aaaaaa"]);
+    at("legend").replaceChildren(...first.map(([text, colour]) => {
+      const key = make("span", undefined, "key");
+      key.style.borderColor = colour;
+      key.setAttribute("aria-hidden", "true");
+      const item = make("li");
+      item.append(key, ` ${text}`);
+      return item;
+    }));
+  }
+
   async function drawCase() {
     const wanted = { ...view };
     const name = data.teams.find((one) => one.id === view.team).name;
@@ -237,6 +258,7 @@ const segarena = (() => {
     at("planes").replaceChildren(...(picture
       ? picture.planes.map((plane) => drawPlane(plane, picture, name))
       : [make("p", "There is no picture of this case.")]));
+    if (picture) drawLegend(picture);
     at("viewer").dataset.shown = `${view.team}/${view.case}/${view.k}`;
   }
 
