@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kill import empty, small_arena, tables
+from kill import TARGET, empty, small_arena, tables
 
 from segarena.files import read_json
 
@@ -75,7 +75,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         quiet, disturbed = (small_arena(Path(folder, name), given.base_image) for name in "ab")
         started = time.monotonic()
-        quiet.run()
+        quiet.run(TARGET)
         seconds = time.monotonic() - started
         expected = tables(quiet)
         draw = random.Random(given.seed)
@@ -122,7 +122,7 @@ def _clock(folder: Path):  # type: ignore[no-untyped-def]
 def _started(arena, environment: dict[str, str]) -> subprocess.Popen:  # type: ignore[no-untyped-def]
     with (arena.folder / "printed.txt").open("w") as file:
         return subprocess.Popen(
-            arena.command(),
+            arena.command(TARGET),
             env={**arena.environment(), **environment},
             stdout=file,
             stderr=subprocess.STDOUT,

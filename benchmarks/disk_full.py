@@ -4,7 +4,7 @@
 
 As root: the folder of a small run, its results and its TMPDIR are small disks in memory. Each time
 one of them is filled to its last byte after a random while. The run must end without a
-traceback of ours and say what to do; once there is room again, the same command goes on from there.
+traceback and say what to do; once there is room again, the same command goes on from there.
 A run that ends well is compared with an undisturbed one, running times aside.
 """
 
@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kill import SLOW, empty, filled, small_arena, tables
+from kill import SLOW, TARGET, empty, filled, small_arena, tables
 
 DISKS = (".", "results", "tmp")
 _ENDS_SECONDS = 240
@@ -34,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as mounted:
         quiet, disturbed = (small_arena(Path(folder, name)) for name in "ab")
         started = time.monotonic()
-        quiet.run()
+        quiet.run(TARGET)
         seconds = time.monotonic() - started
         expected = tables(quiet)
         for name in DISKS:
@@ -43,13 +43,15 @@ def main() -> int:
         draw = random.Random(given.seed)
         for number in range(given.times):
             disk = draw.choice(DISKS)
-            what = _disturbed(disturbed, disturbed.work / disk, draw.uniform(0, seconds))
+            what = _disturbed(
+                disturbed, disturbed.work / disk, draw.uniform(min(4, seconds), seconds)
+            )
             if what == "ended well":
                 assert tables(disturbed) == expected, "a full disk changed a table"
                 empty(disturbed)
             counts[f"{disk} full: {what}"] += 1
             print(f"{number + 1}: {disk} full: {what}", flush=True)
-        disturbed.run()
+        disturbed.run(TARGET)
         same = tables(disturbed) == expected
     print(f"{given.times} times: {dict(sorted(counts.items()))}; same tables at the end: {same}")
     return 0 if same else 1
@@ -65,7 +67,7 @@ def _disturbed(arena, disk: Path, wait: float) -> str:  # type: ignore[no-untype
     ballast, printed = disk / "ballast", arena.folder / "printed.txt"
     with printed.open("w") as file:
         process = subprocess.Popen(
-            arena.command(),
+            arena.command(TARGET),
             env={**arena.environment(), "TMPDIR": str(arena.work / "tmp")},
             stdout=file,
             stderr=subprocess.STDOUT,
