@@ -2,9 +2,10 @@
 
     python benchmarks/hold.py      (root on Debian: it brings up a real Slurm of two nodes)
 
-Two submissions play the smallest reference case through `snakemake --profile slurm`, once with six
-interactions and once with twenty-one, one job after the other. A job's time is what Slurm's records
-say, in whole seconds; the containers' time is in the sessions' records. With nothing else at work.
+Two submissions run on the smallest reference case through `snakemake --profile slurm`, once with
+six interactions and once with twenty-one, one job after the other. A job's time is what Slurm's
+records say, in whole seconds; the containers' time is in the sessions' records. With nothing else
+at work.
 """
 
 import re

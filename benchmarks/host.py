@@ -2,7 +2,7 @@
 
     python benchmarks/host.py [VOLUME ...]
 
-The real workflow plays a drawn case on one core, with a program that copies a stored answer of
+The real workflow runs a drawn case on one core, with a program that copies a stored answer of
 Dice 0.9: once a box and one click, once a box and six. The difference, less the program's seconds,
 is five interactions of host work: choosing the click, writing the input, reading and keeping the
 answer, measuring it, and all that Snakemake does around it. Wall seconds.

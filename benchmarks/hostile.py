@@ -109,7 +109,7 @@ def changed(content: bytes, rng: random.Random) -> bytes:
 
 
 def rejected(kind: str, times: int, first: int, folder: Path) -> int:
-    """Return how many of so many changed files were refused; raises whatever is no refusal."""
+    """Return how many of so many changed files were rejected; raises any other error."""
     content, read = KINDS[kind]
     count = 0
     for seed in range(first, first + times):
@@ -132,7 +132,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
             count = rejected(kind, times, first, Path(folder))
-            print(f"{kind}: {times:,} read, {count:,} refused", flush=True)
+            print(f"{kind}: {times:,} read, {count:,} rejected", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(f"no other error; at most {peak} MiB")
     return 0

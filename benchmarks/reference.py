@@ -1,4 +1,4 @@
-"""The reference evaluation's dice, surface dice and click, written anew in plain scipy and cc3d.
+"""The reference evaluation's dice, surface dice and click, written again in plain scipy and cc3d.
 
 This is the yardstick of the benchmarks and of the fuzzed equality tests: it follows the behaviour
 of the CVPR 2025 challenge's script (JunMa11/CVPR-MedSegFMCompetition, CVPR25_iter_eval.py and

@@ -86,7 +86,7 @@ def make_archives(folder: Path) -> Path:
 
 
 def serial(work: Path) -> Finals:
-    """Play every submission on every case, one call at a time."""
+    """Run every submission on every case, one call at a time."""
     client = docker.from_env()
     finals = {}
     for archive in sorted((work / "submissions").iterdir()):
@@ -99,7 +99,7 @@ def serial(work: Path) -> Finals:
 
 
 def run_case(client: Any, image: str, path: Path, work: Path) -> tuple[float, float]:
-    """Play one case: write the input, call, read, measure, click, six times over."""
+    """Run one case: write the input, call, read, measure, click, six times over."""
     case = dict(np.load(path, allow_pickle=True))
     truth = np.load(DATA / "cases" / "truth" / path.name)["gts"]
     labels = reference.labels_of(truth)
@@ -128,7 +128,7 @@ def run_case(client: Any, image: str, path: Path, work: Path) -> tuple[float, fl
         np.savez_compressed(inputs / path.name, **case, **prompts)
         mounts = {str(inputs): {"bind": "/workspace/inputs"}}
         mounts |= {str(outputs): {"bind": "/workspace/outputs"}}
-        # As the script: whatever lies in the outputs folder is scored, whoever wrote it.
+        # As the script: whatever is in the outputs folder is scored, whoever wrote it.
         with contextlib.suppress(docker.errors.ContainerError):
             client.containers.run(
                 image, ["sh", "predict.sh"], volumes=mounts, mem_limit=f"{MEMORY_GB}g", remove=True

@@ -1,6 +1,7 @@
 """`segarena clean` lists what no config names, and removes nothing else, and never by itself."""
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,13 @@ def test_what_no_config_names_is_listed_and_nothing_is_removed(folder: Path, cap
     assert sorted(listed) == sorted(f"{folder}/results/{name}" for name in UNNAMED)
     assert last == f"{len(UNNAMED)}; --yes removes them"
     assert left(folder) == before
+
+
+def test_the_list_comes_as_json(folder: Path, capsys):
+    """All paths, however many."""
+    assert cleaned(folder, "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert sorted(listed) == sorted(f"{folder}/results/{name}" for name in UNNAMED)
 
 
 def test_with_yes_it_is_removed_and_all_else_stays(folder: Path, capsys):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from segarena import status
-from segarena.cli import COMMANDS, main
+from segarena.cli import COMMANDS, EXIT_CODES, GROUPS, main
+from segarena.errors import SegArenaError
 
 _HELP = """
 import sys
@@ -50,3 +51,23 @@ def test_a_command_that_is_stopped_says_so_in_one_line(
     monkeypatch.setattr(status, "status", interrupted)
     assert main(["status"]) == 130
     assert capsys.readouterr().err == "segarena: stopped\n"
+
+
+def test_help_has_every_command_in_one_group(capsys: pytest.CaptureFixture[str]):
+    """By who uses them; each with what it does."""
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    assert all(f"  {name:<8} {does}\n" in printed for name, (_, does) in COMMANDS.items())
+
+
+@pytest.mark.parametrize("words", [["--help"], ["status", "--help"], ["diff", "--help"]])
+def test_help_has_the_exit_codes(words: list[str], capsys: pytest.CaptureFixture[str]):
+    """Those of all errors, here and with every command."""
+    with pytest.raises(SystemExit):
+        main(words)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert EXIT_CODES in printed
+    codes = {error.exit_code for error in SegArenaError.__subclasses__()}
+    assert all(f"; {code} " in EXIT_CODES for code in codes)

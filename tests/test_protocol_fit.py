@@ -42,7 +42,7 @@ DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
         ({"metrics": [{"name": "DSC"}]}, {}, "series.noc: counts clicks by IoU"),
         ({"ignore_label": 3}, {"slices": {"rule": "largest"}}, "ignore_label: a slice case"),
         ({"user": DRAWN}, {}, "drawn: no scribbles for one"),
-        ({"repeat": 3}, {}, "repeat: nothing is drawn by chance"),
+        ({"repeat": 3}, {}, "`repeat` has no effect here"),
         ({"series": {"auc_from": 21}}, {}, "series.auc_from: is 21, but the protocol has 20"),
         ({"time": LATE}, {}, "time.kill_at: has no effect with on_overtime: zero"),
         ({"labels": {"liver": {"name": "x"}}}, {}, "labels: label is 'liver'; write an id"),

@@ -193,7 +193,7 @@ def test_two_names_of_one_image_are_told(tmp_path: Path) -> None:
 def test_the_documented_example_is_what_is_printed(tmp_path: Path) -> None:
     """docs/report.md shows a status as this run has it: 400 s for 41 answers, 19 are left."""
     cases, teams = ("liver", "spleen", "a", "b", "c"), ("ellipsoid", "geodesic")
-    note = "submissions/late.tar.gz.part: an upload that is not finished; it is not played"
+    note = "submissions/late.tar.gz.part: an upload that is not finished; it is not used"
     planned(tmp_path, *cases, teams=teams, notes=[note])
     for team, answers, scored in (("ellipsoid", 23, 3), ("geodesic", 18, 2)):
         for number in range(answers):

@@ -155,7 +155,7 @@ def test_an_upload_on_its_way_does_not_stop_the_night(folder: Path, name: str):
     (folder / name).write_bytes(b"x")
     found, notes = look_through(folder)
     assert list(found) == ["ada"]
-    assert notes == [f"{folder}/{name}: an upload that is not finished; it is not played"]
+    assert notes == [f"{folder}/{name}: an upload that is not finished; it is not used"]
 
 
 def test_a_browsers_empty_file_beside_its_upload_is_part_of_it(folder: Path):

@@ -4,7 +4,7 @@
     python benchmarks/scale/measure.py FOLDER --jobs 100000 --plan   dry runs alone
     python benchmarks/scale/measure.py FOLDER --session              the same work as sessions
 
-It plays the real Snakefile, config and all, on generated cases of a few voxels. In a copy of the
+It runs the real Snakefile, config and all, on generated cases of a few voxels. In a copy of the
 project each script is replaced by one that only writes its outputs, since what is measured is the
 planning, starting and bookkeeping of jobs, not numpy's import. FOLDER keeps the runs; delete it
 afterwards. Times are wall seconds; the CPU seconds are those of all processes together.
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1000])
     parser.add_argument("--plan", action="store_true", help="dry runs alone")
-    parser.add_argument("--session", action="store_true", help="one job plays all interactions")
+    parser.add_argument("--session", action="store_true", help="one job runs all interactions")
     parser.add_argument("--cores", default="2")
     options = parser.parse_args()
     project = copy_project(options.folder / "project")

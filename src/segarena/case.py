@@ -109,7 +109,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a slice case lies in the volume that it was cut from.
+    """Where a slice case is in the volume that it was cut from.
 
     shape: the volume's (D, H, W). axis: 0, 1 or 2, the axis that the slice is across. index: the
     slice along it. A slice that is larger or smaller than the volume's was padded to a square,
@@ -244,7 +244,7 @@ def read_boxes(path: str | Path) -> list[Box] | None:
 
 
 def write_truth(path: str | Path, truth: Truth) -> None:
-    """Write the truth file; it never lies next to a submission's input."""
+    """Write the truth file; it is never next to a submission's input."""
     arrays: dict[str, Any] = {"gts": truth.gts}
     if truth.label_ids is not None:
         arrays["label_ids"] = np.array(sorted(truth.label_ids.items()), np.int64).reshape(-1, 2)

@@ -101,17 +101,17 @@ CURES = (
     ),
     (
         r"KeyError: '?(?:boxes|clicks|clicks_order|scribbles|prev_pred)",
-        "takes it that every input has boxes, clicks and prev_pred: ask for each with `in`",
+        "assumes that every input has boxes, clicks and prev_pred: ask for each with `in`",
     ),
 )
 
 STATUS_CURES = {
     "no_answer": "write the label map to outputs under the input file's own name",
     "bad_answer": "save it with np.savez_compressed(path, segs=labels.astype(np.uint8))",
-    "timed_out": "be quicker, or answer with what there is before the time is over",
+    "timed_out": "speed it up, or return a partial answer before the limit",
     "out_of_memory": "use less memory: work on the box's surroundings, or in float16",
     "too_much_output": "write the one answer file only, and print less",
-    "crashed": "run the call by hand (below) and look at what it prints",
+    "crashed": "run the call manually (below) and look at what it prints",
 }
 
 
@@ -146,7 +146,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `check` to the sub-commands of `segarena`."""
     parser = subparsers.add_parser(
         "check",
-        description="Play a whole protocol against a submission on small bundled cases, with the "
+        description="Run a whole protocol with a submission on small bundled cases, with the "
         "limits and the isolation of the benchmark. Exit code 0 only when it would run.",
     )
     parser.add_argument("submission", type=Path, help="docker archive, or folder with a predict.sh")
@@ -193,7 +193,7 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
         kinds = {step["prompt"] for step in protocol["user"]}
         reason = refusal(source, kinds, Path(folder, "accepts.json"))
     if reason:
-        cure = "play another protocol (--protocol), or use them and name them in segarena.yaml"
+        cure = "use another protocol (--protocol), or use them and name them in segarena.yaml"
         report.findings.append(Finding("left out of this protocol", False, reason, cure))
         return
     try:
@@ -203,7 +203,7 @@ def check(arguments: argparse.Namespace, protocol: Protocol, report: Report) -> 
             base_image=arguments.base_image,
         )
     except SubmissionError as error:
-        report.findings.append(Finding("archive", False, str(error), "make the archive anew"))
+        report.findings.append(Finding("archive", False, str(error), "save the archive again"))
         return
     report.image = image
     report.findings.append(Finding("archive", True, _described(image)))
@@ -342,7 +342,7 @@ def _time(report: Report, protocol: Protocol) -> Finding:
             slowest, limit = seconds, allowed
     unit = "case" if time.get("per", "call") == "case" else "call"
     detail = f"the slowest {unit} took {slowest:.1f} s of {limit:g} s"
-    return Finding("time", slowest <= limit, detail, "" if slowest <= limit else "be quicker")
+    return Finding("time", slowest <= limit, detail, "" if slowest <= limit else "speed it up")
 
 
 def _memory(calls: list[dict[str, Any]]) -> Finding:
@@ -416,7 +416,7 @@ def _as_text(report: Report) -> str:
             text.write(f"        cure: {finding.cure}\n")
     if report.by_hand:
         text.write(
-            f"\none call by hand (its input is kept in {EXAMPLE}/inputs):\n{report.by_hand}\n"
+            f"\nto run one call manually (its input is in {EXAMPLE}/inputs):\n{report.by_hand}\n"
         )
     verdict = "would run" if report.passed else "would NOT run"
     text.write(f"\n{report.submission} {verdict} under {report.protocol}.")

@@ -6,6 +6,7 @@ archives, and what somebody else put there, stay.
 """
 
 import argparse
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add_run_arguments(parser)
     parser.add_argument("--yes", action="store_true", help="remove what is listed")
+    parser.add_argument("--json", action="store_true", help="print all paths as a JSON list")
     parser.set_defaults(run=main)
 
 
@@ -45,18 +47,25 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.yes:
         lock(arguments.folder / LOCK)  # a run might be writing it just now
     found = list(unnamed(arguments.folder / "results", plan))
+    if arguments.yes:
+        for path in found:
+            remove(path)
+    if arguments.json:
+        print(json.dumps([str(path) for path in found], indent=1))
+    else:
+        _print(found, removed=arguments.yes)
+    return 0
+
+
+def _print(found: list[Path], *, removed: bool) -> None:
     for path in found[:SHOWN]:
         print(path)
     if len(found) > SHOWN:
         print(f"and {len(found) - SHOWN} more")
-    if arguments.yes:
-        for path in found:
-            remove(path)
     if not found:
         print("nothing to clean: the config names everything in results/")
     else:
-        print(f"{len(found)} removed" if arguments.yes else f"{len(found)}; --yes removes them")
-    return 0
+        print(f"{len(found)} removed" if removed else f"{len(found)}; --yes removes them")
 
 
 def remove(path: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from segarena import __version__
@@ -25,24 +26,38 @@ COMMANDS = {
     "verify": ("segarena.archive.command", "check an archive"),
     "export": ("segarena.archive.command", "write an answer as NIfTI"),
     "diff": ("segarena.archive.command", "compare two runs"),
-    "rerun": ("segarena.archive.command", "play an archived run again"),
+    "rerun": ("segarena.archive.command", "run an archived run again"),
 }
+GROUPS = {
+    "participants": ("check",),
+    "organisers": ("run", "status", "clean", "store", "forget"),
+    "researchers": ("score", "rank", "verify", "export", "diff", "rerun"),
+}
+EXIT_CODES = (
+    "exit codes: 0 success; 1 the check failed, or the runs differ; 2 wrong config, protocol, "
+    "table or archive; 3 unusable case; 4 unusable submission; 5 the infrastructure failed; "
+    "130 stopped"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command and return its exit code; an error of ours is one line on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
-        prog="segarena", description="A benchmark for interactive medical image segmentation."
+        prog="segarena",
+        description="A benchmark for interactive medical image segmentation.",
+        epilog=_commands_and_exit_codes(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"segarena {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     if words and words[0] in COMMANDS:
         module, _ = COMMANDS[words[0]]
         importlib.import_module(module).add_parser(subparsers)
+        subparsers.choices[words[0]].epilog = EXIT_CODES
     else:
-        for name, (_, does) in COMMANDS.items():
-            subparsers.add_parser(name, help=does)
+        for name in COMMANDS:
+            subparsers.add_parser(name)  # so that a misspelt one is answered with all of them
     given = parser.parse_args(words)
     try:
         return given.run(given)
@@ -58,6 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"segarena: {full}", file=sys.stderr)
         return full.exit_code
+
+
+def _commands_and_exit_codes() -> str:
+    lines = []
+    for users, names in GROUPS.items():
+        lines += [f"commands for {users}:", *(f"  {n:<8} {COMMANDS[n][1]}" for n in names), ""]
+    return "\n".join(
+        [*lines, textwrap.fill(EXIT_CODES, 80), "", "segarena COMMAND --help: options"]
+    )
 
 
 if __name__ == "__main__":

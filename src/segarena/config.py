@@ -280,7 +280,7 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
     if "noc" in protocol["series"] and "IoU" not in measured:
         raise ConfigError(f"{name}: series.noc: counts clicks by IoU; add {{name: IoU}} to metrics")
     if protocol.get("repeat", 1) > 1 and not any(map(is_drawn, protocol["user"])):
-        raise ConfigError(f"{name}: repeat: nothing is drawn by chance, leave it out")
+        raise ConfigError(f"{name}: `repeat` has no effect here (no random step); remove it")
     if "ignore_label" in protocol and any(case.slice_of for case in cases.values()):
         raise ConfigError(f"{name}: ignore_label: a slice case holds one label; leave out `slices`")
     if any(step["prompt"] == "drawn" for step in protocol["user"]):
@@ -337,7 +337,7 @@ def _left_out(protocol: Protocol, submissions: dict[str, Path]) -> dict[str, str
     }
     if len(reasons) == len(submissions):
         lines = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise ConfigError(f"protocols: {protocol['name']}: no submission can play it ({lines})")
+        raise ConfigError(f"protocols: {protocol['name']}: no submission can use it ({lines})")
     return reasons
 
 

@@ -57,7 +57,7 @@ def _leave(number: int, _: object) -> None:
 
 @contextlib.contextmanager
 def log_errors(log: str | Path) -> Iterator[None]:
-    """Run a rule's work: its errors go to `log` and to stderr, ours as one line without a trace.
+    """Run a rule's work: its errors go to `log` and stderr, SegArena errors without a traceback.
 
     The process ends after it, so nothing is searched for garbage then: that takes a quarter of a
     second where compiled kernels are loaded. SIGTERM, by which a run is stopped

@@ -1,7 +1,7 @@
 """Locks that end with their process, also on storage that has none.
 
 Lustre without `-o flock` and some NFS answer that they know no locks. There a name of this machine
-(an abstract socket) stands in: it keeps processes of one machine apart, which is what
+(an abstract socket) replaces it: it keeps processes of one machine apart, which is what
 docs/cluster.md asks for on such storage.
 """
 

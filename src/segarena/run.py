@@ -160,6 +160,6 @@ def print_errors() -> None:
         if free < _LEAST_FREE_BYTES:
             lines = [f"{LOGS.resolve()}: the disk has {free >> 10} KiB left; make room"]
     if lines:
-        print(f"\nsegarena: {len(lines)} error(s) stopped this run; mend them and run it again:")
+        print(f"\nsegarena: {len(lines)} error(s) stopped this run; fix them and run again:")
         for line in lines:
             print(f"  - {line}")

@@ -237,7 +237,7 @@ def _seconds_left(found: list[Progress], now: float) -> float | None:
     times = sorted(moment for one in found for moment in one.times)[-LATEST:]
     if len(times) < 2:
         return None
-    # Up to now, not to the last answer: a run that stands still gets no nearer to its end.
+    # Up to now, not to the last answer: a run without progress gets no nearer to its end.
     return (now - times[0]) / (len(times) - 1) * left
 
 

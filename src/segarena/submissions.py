@@ -37,7 +37,7 @@ def look_through(folder: Path) -> tuple[dict[str, Path], list[str]]:
     notes: list[str] = []
     for path in sorted(folder.iterdir()):
         if _is_uploading(path):
-            notes.append(f"{_shown(path)}: an upload that is not finished; it is not played")
+            notes.append(f"{_shown(path)}: an upload that is not finished; it is not used")
         elif not path.name.startswith("."):
             try:
                 name = _name(path)

@@ -141,6 +141,16 @@ def test_what_is_no_run_is_told(tmp_path: Path):
         changes(tmp_path, tmp_path)
 
 
+def test_differences_come_as_json(archive: Path, tampered, capsys):
+    """The changed score with its reason, and nothing else on stdout."""
+    arguments = Namespace(a=archive, b=tampered(rescored), json=True)
+    assert command.run_diff(arguments) == 1
+    found = json.loads(capsys.readouterr().out)
+    (change,) = found["changes"]
+    assert (change["submission"], change["interaction"], change["after"]) == ("ada", "1", "0.5")
+    assert found["compared"] == 4 * 8
+
+
 def rerun(archive: Path, arena: Arena, out: Path) -> int:
     cases = arena.work
     return command.run_rerun(
@@ -151,6 +161,7 @@ def rerun(archive: Path, arena: Arena, out: Path) -> int:
             out=out,
             cores=2,
             runtime="process",
+            json=False,
         )
     )
 

@@ -38,4 +38,4 @@ def test_a_rerun_says_where_its_progress_is_told(tmp_path: Path, monkeypatch, ca
     """It is silent for as long as it runs, so it names the command that is not."""
     monkeypatch.setattr(rerun, "_exit_code", lambda command: 0)
     rerun.run_again(tmp_path, cores=1)
-    assert f"`segarena status {tmp_path}`" in capsys.readouterr().out
+    assert f"`segarena status {tmp_path}`" in capsys.readouterr().err

@@ -222,13 +222,24 @@ def test_what_is_no_archive_is_told(tmp_path: Path, content: bytes):
 
 def test_the_command_ends_with_0_only_if_all_holds(archive: Path, tampered, capsys):
     """And says on one line each what was checked, what not, and what is wrong."""
-    assert command.run_verify(Namespace(archive=archive, truth=None)) == 0
+    assert command.run_verify(Namespace(archive=archive, truth=None, json=False)) == 0
     printed = capsys.readouterr().out
     assert "all that was checked holds" in printed
     assert "not checked: scores and prompts: no truth was given" in printed
     bad = tampered(CHANGES["a digit of the leaderboard"])
-    assert command.run_verify(Namespace(archive=bad, truth=None)) == 1
+    assert command.run_verify(Namespace(archive=bad, truth=None, json=False)) == 1
     assert "WRONG: results/rank/short/leaderboard.csv: is not what" in capsys.readouterr().out
+
+
+def test_findings_come_as_json(archive: Path, tampered, capsys):
+    """Whether the archive is valid, and what is wrong, for a program to read."""
+    assert command.run_verify(Namespace(archive=archive, truth=None, json=True)) == 0
+    assert json.loads(capsys.readouterr().out)["valid"] is True
+    bad = tampered(CHANGES["a digit of the leaderboard"])
+    assert command.run_verify(Namespace(archive=bad, truth=None, json=True)) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["valid"] is False
+    assert any("leaderboard.csv: is not what" in line for line in found["wrong"])
 
 
 def test_findings_count_what_was_checked():

@@ -1,5 +1,6 @@
 """`segarena store` and `segarena forget`."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,15 @@ def test_a_store_tells_its_size_and_its_runs(run: Path, capsys: pytest.CaptureFi
     assert "3 answers" in printed
     assert f"used by {run}" in printed
     assert len(list(Store(run / "store").keys())) == 3
+
+
+def test_a_stores_size_and_runs_come_as_json(run: Path, capsys: pytest.CaptureFixture[str]):
+    """The number of answers, their bytes, and whether each run is there."""
+    assert main(["store", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["answers"] == 3
+    assert found["bytes"] > 0
+    assert found["runs"] == {str(run): True}
 
 
 def test_only_what_no_run_names_is_dropped(run: Path):

@@ -75,7 +75,7 @@ def test_a_case_without_a_box_is_not_asked_for_one(gts):
     """There is no prompt but a reason, so that no container starts."""
     prompts = next_prompts(no_prompts([1, 2]), {"prompt": "box", "times": 1}, scene(gts))
     assert not prompts["asked"]
-    assert "without a box" in prompts["reason"]
+    assert "has no box" in prompts["reason"]
     assert not has_prompts(prompts)
 
 

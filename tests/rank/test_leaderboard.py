@@ -169,7 +169,7 @@ def test_missing_column_is_told():
 
 def test_repeated_case_is_told():
     """A submission with two rows for a case is told with the case."""
-    with pytest.raises(ConfigError, match="fast, c1 stands twice"):
+    with pytest.raises(ConfigError, match="fast, c1 is there twice"):
         complete(pd.concat([TWO, TWO.iloc[:1]]), metrics=METRICS)
 
 

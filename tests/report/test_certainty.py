@@ -49,7 +49,7 @@ def test_shared_first_place() -> None:
 
 def test_only_submission() -> None:
     """A single submission is first, and that says nothing."""
-    assert text_for([1], [1.0]) == "Alpha is the only submission, so its place says nothing."
+    assert text_for([1], [1.0]) == "Alpha is the only submission, so there is no ranking to assess."
 
 
 def test_few_cases_are_told() -> None:
@@ -65,7 +65,7 @@ def test_what_no_test_tells_apart_is_not_called_certain(
 ) -> None:
     """Above a map without a significant pair, no share of draws makes the first place certain."""
     text = text_for([1, 2, 3], [share, 1 - share, 0.0], beaten=beaten)
-    assert f"no test tells it from {open_}, so the first place is open." in text
+    assert f"no test separates it from {open_}, so the first place is open." in text
     assert not any(word in text for word in ("certain", "likely"))
 
 

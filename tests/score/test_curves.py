@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from segarena.score.curves import Reached, auc, best, final, interactions_to_reach
+from segarena.score.curves import Reached, auc, interactions_to_reach
 
 
 def test_auc_of_a_constant_series_is_its_length():
@@ -20,22 +20,6 @@ def test_auc_leaves_out_the_interactions_before_auc_from():
 def test_auc_of_one_interaction_is_zero():
     """A single interaction has no area."""
     assert auc([0.7]) == 0
-
-
-def test_final_is_the_last_value():
-    """The final value is the last, also where it was better before."""
-    assert final([0.1, 0.9, 0.5]) == 0.5
-
-
-def test_best_follows_the_direction():
-    """The best of a distance is the smallest, of a share the largest; nan does not count."""
-    assert best([0.1, math.nan, 0.9, 0.5]) == 0.9
-    assert best([3.0, 1.0, 2.0], larger_is_better=False) == 1
-
-
-def test_best_of_nothing_known_is_nan():
-    """A series of nan alone has no best value."""
-    assert math.isnan(best([math.nan]))
 
 
 def test_interactions_to_reach_counts_from_one():

@@ -69,7 +69,7 @@ def test_warnings_are_told_at_the_end_and_in_status(empty_arena: Arena):
         empty_arena.add_submission(name)
     (empty_arena.folder_of("submissions") / "eve.tar.gz.part").touch()
     printed = empty_arena.run("results/score/short/ada/one.csv", "results/predict/bob/image.json")
-    upload = "submissions/eve.tar.gz.part: an upload that is not finished; it is not played"
+    upload = "submissions/eve.tar.gz.part: an upload that is not finished; it is not used"
     twins = "ada, bob are the same image under 2 names"
     end = printed.index("steps (100%) done")
     assert printed.index(f"segarena: warning: {upload}") < end

@@ -388,7 +388,7 @@ def test_a_protocol_that_nobody_can_play_is_told_before_any_job(empty_arena: Are
     arena.add_submission("ada")
     (arena.work / "submissions/ada/segarena.yaml").write_text("accepts: [scribbles]\n")
     printed = arena.run("--dry-run", expect=1)
-    assert "short: no submission can play it (ada: it does not accept boxes and clicks" in printed
+    assert "short: no submission can use it (ada: it does not accept boxes and clicks" in printed
 
 
 @pytest.mark.parametrize(

@@ -242,8 +242,8 @@ def repetition_files(repetition):
 def finished_run(wildcards):
     """Return the files of every stage.
 
-    Snakemake does not miss what only stands between two others, as after a run in which every
-    scoring failed, and would leave the old tables standing. A function, because it is long: a
+    Snakemake does not notice that an intermediate file is missing, as after a run in which every
+    scoring failed, and would keep the old tables. A function, because it is long: a
     job on a cluster, which reads the rules as well, does not ask for it.
     """
     files = [*expand(rules.prepare.output, case=ARENA.cases), rules.cases.output[0]]

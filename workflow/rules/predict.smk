@@ -3,7 +3,7 @@
 Input: the archives or folders under `submissions`, the prepared image, the prompts so far.
 Output: results/predict/{submission}/image.json (what the submission is), and
 results/predict/{protocol}/{submission}/{case}/{k}.npz (the answer in force after interaction k)
-with {k}.json (how it went). Beside them lies {k}.log, for the team: the last lines that its program
+with {k}.json (how it went). Beside them is {k}.log, for the team: the last lines that its program
 printed; it is not declared, so that it outlives a job that is run again and asks for nothing. A
 session, unless the config says `jobs: interaction`, runs all interactions of a submission on a case
 in turn; it takes the place of prompt and predict and writes the same files.

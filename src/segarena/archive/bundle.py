@@ -2,7 +2,7 @@
 
 Nothing in it is of the day on which it was made: its dates are those of the run's records, its
 members are sorted and dated 1980. What is compressed already is stored as it is. The truth never
-lies in the archive; it gets an archive of its own, and only when it is asked for, with the pictures
+is in the archive; it gets an archive of its own, and only when it is asked for, with the pictures
 that show it.
 """
 
@@ -43,7 +43,7 @@ STORED = {".npz", ".png", ".webp", ".parquet", ".gz"}
 
 
 def values_of(config: Mapping[str, Any], arena: Config, code: dict[str, str]) -> dict[str, Any]:
-    """Return all that the archive says beyond what lies under results/.
+    """Return all that the archive says beyond the files under results/.
 
     code: the digest of each rule's step with the modules behind it.
     """

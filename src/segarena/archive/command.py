@@ -1,7 +1,9 @@
 """`segarena verify`, `export`, `diff` and `rerun`: what one does with a finished run."""
 
 import argparse
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ def add_parser(subparsers: Any) -> None:
     verify = subparsers.add_parser(
         "verify",
         description="Check an archive's checksums, schemas and inner agreement; with the truth, "
-        "make every score and prompt anew and compare exactly. Ends with 0 only if all holds.",
+        "make every score and prompt again and compare exactly. Exit status 1 if anything is "
+        "wrong.",
     )
     verify.add_argument("archive", type=Path, metavar="ARCHIVE.zip")
     verify.add_argument(
         "--truth", type=Path, metavar="DIR", help="folder with CASE.truth.npz and CASE.image.npz"
     )
+    _add_json(verify)
     verify.set_defaults(run=run_verify)
     export = subparsers.add_parser(
         "export",
@@ -29,23 +33,25 @@ def add_parser(subparsers: Any) -> None:
     export.add_argument("submission", metavar="TEAM")
     export.add_argument("case", metavar="CASE")
     export.add_argument("--interaction", type=int, metavar="K", help="the last one if left out")
-    export.add_argument("--protocol", metavar="NAME", help="needed where several were played")
+    export.add_argument("--protocol", metavar="NAME", help="needed where several were run")
     export.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
     export.add_argument("--out", type=Path, default=Path(), metavar="DIR")
     export.set_defaults(run=run_export)
     diff = subparsers.add_parser(
         "diff",
-        description="Say which numbers differ between two runs, and why. Ends with 1 if any does.",
+        description="Print which numbers differ between two runs, and why. "
+        "Exit status 1 if any differs.",
     )
     for name in ("A", "B"):
         diff.add_argument(
             name.lower(), type=Path, metavar=name, help="an archive or a run's folder"
         )
+    _add_json(diff)
     diff.set_defaults(run=run_diff)
     rerun = subparsers.add_parser(
         "rerun",
-        description="Play an archived run again and say which prompts, answers and scores differ "
-        "from the archived ones. Ends with 0 only if none does.",
+        description="Run an archived run again and print which prompts, answers and scores differ "
+        "from the archived ones. Exit status 1 if any differs.",
     )
     rerun.add_argument("archive", type=Path, metavar="ARCHIVE.zip")
     rerun.add_argument("--submissions", type=Path, required=True, metavar="DIR")
@@ -60,7 +66,12 @@ def add_parser(subparsers: Any) -> None:
         help="what runs the submissions; the archived one if left out, unless that is a plain "
         "process, which only you can choose",
     )
+    _add_json(rerun)
     rerun.set_defaults(run=run_rerun)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print all that was found as JSON")
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
@@ -68,6 +79,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
     from segarena.archive.verify import verify
 
     found = verify(arguments.archive, truth=arguments.truth)
+    if arguments.json:
+        _print_json({"valid": not found.wrong, **asdict(found)})
+        return 1 if found.wrong else 0
     for what, count in found.checked.items():
         print(f"checked: {what}: {count}")
     _show("not checked", _grouped(found.unchecked))
@@ -97,7 +111,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
     from segarena.archive.diff import compare, open_run
 
     with open_run(arguments.a) as one, open_run(arguments.b) as other:
-        return _print_difference(compare(one, other), [])
+        return _print_difference(compare(one, other), [], as_json=arguments.json)
 
 
 def run_rerun(arguments: argparse.Namespace) -> int:
@@ -111,12 +125,20 @@ def run_rerun(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         runtime=arguments.runtime,
     )
-    _show("not as archived", notes)
+    if not arguments.json:
+        _show("not as archived", notes)
     run_again(arguments.out, cores=arguments.cores)
-    return _print_difference(*differences(arguments.archive, arguments.out))
+    difference, parted = differences(arguments.archive, arguments.out)
+    return _print_difference(difference, parted, notes, as_json=arguments.json)
 
 
-def _print_difference(difference: Any, parted: list[str]) -> int:
+def _print_difference(
+    difference: Any, parted: list[str], notes: Iterable[str] = (), *, as_json: bool
+) -> int:
+    differs = bool(difference.changes or difference.alone or parted)
+    if as_json:
+        _print_json({**asdict(difference), "parted": parted, "not_as_archived": list(notes)})
+        return int(differs)
     _show("differs", difference.facts)
     _show("alone", difference.alone)
     _show("parted", parted)
@@ -130,7 +152,11 @@ def _print_difference(difference: Any, parted: list[str]) -> int:
         ],
     )
     print(f"{len(changes)} of {difference.compared} scores differ")
-    return 1 if changes or difference.alone or parted else 0
+    return int(differs)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, indent=1))  # ASCII, so no name of a stranger's steers a terminal
 
 
 def _grouped(lines: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What lies in an archive, and where: one list for those who write it and those who check it.
+"""What is in an archive, and where: one list for those who write it and those who check it.
 
 An archive is a project that could be run again: the code, the config and the protocols lie where
 they lie in a project, and the results under results/. Two files say what that is: run.json, the
@@ -50,7 +50,7 @@ STEPS = {
 
 
 def protocol_file(name: str) -> str:
-    """Return where a protocol lies."""
+    """Return where a protocol is."""
     return f"config/protocols/{name}.yaml"
 
 

@@ -7,6 +7,7 @@ the two differ, the difference says so.
 import csv
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,15 @@ def run_again(out: Path, *, cores: int) -> None:
     """Run the workflow in a folder that `set_up` made; raises EngineError where it fails."""
     options = ["--directory", str(out), "--cores", str(cores), "--rerun-incomplete"]
     words = command(out / "config.yaml", *options, "--quiet", "all")
-    print(f"running in {out}; `segarena status {out}` says how far it is", flush=True)
+    print(f"running in {out}; `segarena status {out}` says how far it is", file=sys.stderr)
     if _exit_code(words):
-        raise EngineError(f"{out}: the run failed; see above, mend it, and start again")
+        raise EngineError(f"{out}: the run failed; see above, fix it, and start again")
 
 
 def _exit_code(command: list[str]) -> int:
     """Run a command to its end; a Ctrl-C, which it hears as well, waits until it has cleaned up."""
     stopped = False
-    with subprocess.Popen(command) as run:
+    with subprocess.Popen(command, stdout=2) as run:
         while True:
             try:
                 code = run.wait()

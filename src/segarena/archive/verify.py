@@ -1,9 +1,9 @@
 """Checking an archive: what it says against what follows from what it says.
 
-Each stage is made anew, by the same functions that made it, from the stage before as it lies in the
+Each stage is made again, by the same functions that made it, from the stage before as it is in the
 archive, and compared to the last digit: the tables from the scores, the ranking from the tables.
-With the truth, the scores and the prompts are made anew from the answers. What cannot be made anew
-is named, with the reason.
+With the truth, the scores and the prompts are made again from the answers. What cannot be made
+again is named, with the reason.
 """
 
 import contextlib
@@ -257,7 +257,7 @@ def _check_sessions(archived: Archived, found: Findings) -> None:
                     f"predict/{place}: {record['status']}, but asked is {prompts['asked']}"
                 )
             if not _continues(prompts, before):
-                problems.append(f"prompt/{place}: takes back what was said before")
+                problems.append(f"prompt/{place}: contradicts the previous prompt")
             before = prompts
         sessions += 1
     found.checks("sessions (records and prompts agree)", problems, count=sessions)

@@ -1,7 +1,9 @@
 """The commands `segarena store` and `segarena forget`: what is kept, and asking again."""
 
 import argparse
+import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     store.add_argument(
         "--drop", action="store_true", help="remove the answers that no run's results name"
     )
+    store.add_argument("--json", action="store_true", help="print size and runs as JSON")
     store.set_defaults(run=show)
     forget = subparsers.add_parser(
         "forget", description="Forget what a submission answered, so that the next run asks again."
@@ -41,9 +44,14 @@ def show(arguments: argparse.Namespace) -> int:
     store = _store(arguments)
     keys = list(store.keys())
     size = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
-    print(f"{store.folder}: {len(keys)} answers, {readable(size)}")
-    for run in store.runs():
-        print(f"  used by {run}{'' if run.is_dir() else ' (not there now)'}")
+    runs = {str(run): run.is_dir() for run in store.runs()}
+    if arguments.json:
+        found = {"folder": str(store.folder), "answers": len(keys), "bytes": size, "runs": runs}
+        print(json.dumps(found, indent=1))
+    else:
+        print(f"{store.folder}: {len(keys)} answers, {readable(size)}")
+        for run, is_there in runs.items():
+            print(f"  used by {run}{'' if is_there else ' (not there now)'}")
     if arguments.drop:
         gone = [str(run) for run in store.runs() if not run.is_dir()]
         if gone:
@@ -53,7 +61,7 @@ def show(arguments: argparse.Namespace) -> int:
             )
         named = {key for run in store.runs() for key in _keys(run / "results" / "predict", "*/*/*")}
         freed = [store.forget(key) for key in keys if key not in named]
-        print(f"removed {len(freed)} answers, {readable(sum(freed))}")
+        print(f"removed {len(freed)} answers, {readable(sum(freed))}", file=sys.stderr)
     return 0
 
 

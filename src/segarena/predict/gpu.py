@@ -5,7 +5,7 @@ On a cluster the scheduler decides, and exactly its devices reach the container.
 with the job, so two jobs never share one, whichever folders they run in.
 
 The choice is made once a job (`taken`); a runner asks `assigned()` and passes on what it says.
-Devices are named by UUID where the driver tells them: inside a job's cgroup the numbers begin at 0
+Devices are named by UUID where the driver knows them: inside a job's cgroup the numbers begin at 0
 on every node, while a Docker daemon outside of it counts all of them.
 """
 

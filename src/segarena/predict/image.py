@@ -203,7 +203,7 @@ def _contents(file: "_Hashing", budget: Budget) -> _Contents:
             found.jsons[place] = content
         else:
             found.layers[place] = read_layer(decompressed(member.content), budget)
-    while stream.read(_CHUNK):  # a packed file's checksum stands at its end
+    while stream.read(_CHUNK):  # a packed file's checksum is at its end
         budget.spend(_CHUNK)
     found.layers.update({name: found.layers[t] for name, t in links.items() if t in found.layers})
     if "manifest.json" not in found.jsons:

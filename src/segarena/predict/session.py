@@ -40,8 +40,8 @@ Record = dict[str, Any]
 
 STATUSES = {
     "ok": "a usable answer was given in time",
-    "not_asked": "the user had nothing to say, so nothing was run",
-    "no_answer": "predict.sh ended well but left no file of the right name",
+    "not_asked": "the user had no new prompt, so nothing was run",
+    "no_answer": "predict.sh exited with 0 but wrote no file named like the input",
     "bad_answer": "there is an answer, but it is not a label map of this image",
     "crashed": "predict.sh ended with an exit code other than 0, or could not be started",
     "timed_out": "stopped at the time limit, or the case's time was used up before",
@@ -79,7 +79,7 @@ def answer(
 
     rules: the protocol's name, version, time, limits and on_failure. Beside the record its .log is
     for the team: what happened and the last lines that its program printed. The record of the
-    interaction before lies beside `previous_npz`. store: where an answer is looked up before it is
+    interaction before is beside `previous_npz`. store: where an answer is looked up before it is
     asked for, and kept. with_gpu: whether calls have a GPU. origin: see `answer_key`. Returns the
     record. Raises EngineError where the infrastructure fails; then nothing is written.
     """

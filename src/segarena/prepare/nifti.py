@@ -56,7 +56,7 @@ KINDS = {
 _NNUNET_CHANNEL = re.compile(r"_\d{4}$")
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-_LARGEST_ID = 2**53  # beyond it a float no longer tells integers apart
+_LARGEST_ID = 2**53  # beyond it a float no longer separates integers
 _SCALING_ERROR = 1e-3  # of a label, so much may a header's slope have moved it
 _MOST_LABELS = 2**16 - 1  # prompts, answers and scores hold labels in 16 bits
 
@@ -64,7 +64,7 @@ _MOST_LABELS = 2**16 - 1  # prompts, answers and scores hold labels in 16 bits
 def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     """Return (image file, label file) by case name, sorted; only the first pair is looked into.
 
-    Hidden files and files of other types are passed over. Raises ConfigError with one line for each
+    Hidden files and files of other types are ignored. Raises ConfigError with one line for each
     file that has no partner, is there twice or has a name that cannot name a case.
     """
     problems: list[str] = []
@@ -207,7 +207,7 @@ def label_maps(
 def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
     """Return an answer (D, H, W) in the grid, affine and label ids of the image it belongs to.
 
-    The answer to a slice case lies in its place in the whole volume, with background around. A
+    The answer to a slice case is put in its place in the whole volume, with background around. A
     label that the truth does not have becomes background, since it has no id there. A case that did
     not come from NIfTI gets the affine that the truth holds, or the identity.
     Raises CaseError where the shapes differ.

@@ -21,7 +21,6 @@ from segarena.errors import CaseError
 from segarena.prepare.boxes import boxes_of
 
 AXES = {"z": 0, "y": 1, "x": 2}
-RULES = ("largest", "middle")
 
 
 def slice_name(case: str, label: int) -> str:

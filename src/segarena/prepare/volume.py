@@ -180,7 +180,7 @@ def _header_and_data(
 
 
 def _headers(head: bytes, path: Path) -> tuple[nibabel.Nifti1Header, nibabel.Nifti1Header]:
-    """Return the header as nibabel puts it right, and as it stands in the file."""
+    """Return the header as nibabel puts it right, and as it is in the file."""
     if head.startswith(_GZIP_MAGIC):
         raise CaseError(f"{path}: gzip-compressed: name it .nii.gz")
     sizes = (int.from_bytes(head[:4], order) for order in ("little", "big"))

@@ -116,7 +116,7 @@ def _with_new_prompt(prompts: Prompts, **more: Any) -> Prompts:
 def with_box(prompts: Prompts, boxes: list[Box] | None) -> Prompts:
     """Return `prompts` with the case's boxes, one per label, or a note that the case has none."""
     if boxes is None:
-        return _without_new_prompt(prompts, "this case is played without a box")
+        return _without_new_prompt(prompts, "this case has no box")
     return _with_new_prompt(prompts, boxes=boxes)
 
 

@@ -257,5 +257,5 @@ def _check_columns(scores: pd.DataFrame, metrics: Sequence[str]) -> None:
     if repeated.any():
         row = scores[repeated].iloc[0]
         raise ConfigError(
-            f"scores: {row['submission']}, {row['case']} stands twice; leave one row per case"
+            f"scores: {row['submission']}, {row['case']} is there twice; leave one row per case"
         )

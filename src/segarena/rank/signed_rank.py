@@ -2,7 +2,7 @@
 
 The test is written here, though scipy has one, because a bootstrap needs it for every
 pair of submissions in every sample: the sorting is done once per pair, and a sample is then only a
-weight per case. The tests hold it equal to scipy's. Holm's adjustment stands here because it is
+weight per case. The tests hold it equal to scipy's. Holm's adjustment is here because it is
 needed for every sample at once as well.
 """
 

@@ -23,7 +23,7 @@ def sentence(
     winners = [names[name] for name in first["algorithm"]]
     drawn = f"{samples:,} bootstrap samples of the {_count(cases, 'case')}"
     if len(intervals) == 1:
-        return f"{winners[0]} is the only submission, so its place says nothing."
+        return f"{winners[0]} is the only submission, so there is no ranking to assess."
     if len(winners) > 1:
         return (
             f"{_listed(winners)} share the first place; in {drawn} each of them is first, alone or "
@@ -39,7 +39,7 @@ def sentence(
     if share < 0.8:
         verdict = "other cases might well have given another first place"
     elif open_:
-        verdict = f"but no test tells it from {_few(open_)}, so the first place is open"
+        verdict = f"but no test separates it from {_few(open_)}, so the first place is open"
     elif share < 0.975:
         verdict = "the first place is likely, but not certain"
     else:

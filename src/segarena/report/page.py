@@ -1,9 +1,9 @@
 """The report: index.html and the data that it loads when it is looked at.
 
 The page opens from disk, where a browser lets it fetch nothing; what is too large for the page
-itself therefore lies in small scripts that it adds when they are needed. Whatever a submission has
+itself therefore is in small scripts that it adds when they are needed. Whatever a submission has
 a say in (names, messages) is text: Jinja escapes it in the page, `script_json` in scripts, and the
-page's own script only ever sets textContent. A content security policy stands behind that: no
+page's own script only ever sets textContent. A content security policy backs that: no
 script without the page's nonce or from its folder, nothing from elsewhere.
 """
 
@@ -260,7 +260,7 @@ def _subgroup_choices(results: Results, sizes: dict[str, int]) -> list[dict[str,
 
 
 def _first_rows(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the leaderboard as it stands before any script has run."""
+    """Return the leaderboard as it is before any script has run."""
     rows = []
     for i, team in enumerate(board["teams"]):
         score, rank, low, high, share = board["table"][board["start"]][i]

@@ -45,7 +45,7 @@ LEAST_MARGIN_MM = 8.0
 
 @dataclass(frozen=True)
 class Plane:
-    """One slice of a case and where it lies in the picture.
+    """One slice of a case and where it is in the picture.
 
     axis: 0, 1 or 2 of the volume. start, stop: the voxels shown, in rows and columns.
     """

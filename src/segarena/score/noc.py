@@ -2,7 +2,7 @@
 
 Everything here is derived from the IoU after each click, so it is computed when the series is over
 and steers nothing. A series may be shorter than the protocol allows because its user was satisfied;
-from then on its last IoU stands, since nothing more would have been asked for.
+from then on its last IoU counts, since nothing more would have been asked for.
 
 Definitions follow RITM (SamsungLabs/ritm_interactive_segmentation at commit b9b4460,
 isegm/inference/utils.py) but for one: its count of failures takes in objects that reach the
@@ -10,8 +10,6 @@ threshold with the very last click; here a failure is a threshold that was not r
 """
 
 from collections.abc import Sequence
-
-import numpy as np
 
 from segarena.score.curves import interactions_to_reach
 
@@ -33,40 +31,6 @@ def failed(ious: Sequence[float], q: float, *, max_clicks: int = 20) -> bool:
     return not interactions_to_reach(ious[:max_clicks], q).reached
 
 
-def iou_at(ious: Sequence[float], k: int) -> float:
-    """Return the IoU after click `k`, or the last one of a series that ended before.
-
-    0 for a series without any click: the answer before the first click is empty.
-    """
-    return float(ious[min(k, len(ious)) - 1]) if len(ious) else 0.0
-
-
-def noc_table(
-    series: Sequence[Sequence[float]],
-    *,
-    at: Sequence[float] = (0.80, 0.85, 0.90),
-    max_clicks: int = 20,
-    seconds: Sequence[Sequence[float]] | None = None,
-) -> dict[str, float]:
-    """Return NoC@q, NoF@q, mean IoU@k and seconds per click over many series.
-
-    `series`: the IoUs of each (case, label). `seconds`: what each click of each series took; their
-    mean over all clicks is `SecondsPerClick`, as in RITM's table. Keys: `NoC@80` (mean number of
-    clicks), `NoF@80` (count of series that fail), `mIoU@1` to `mIoU@max_clicks`. Means over no
-    series are nan.
-    """
-    table: dict[str, float] = {}
-    for q in at:
-        table[f"NoC@{100 * q:g}"] = _mean([noc(s, q, max_clicks=max_clicks) for s in series])
-    for q in at:
-        table[f"NoF@{100 * q:g}"] = sum(failed(s, q, max_clicks=max_clicks) for s in series)
-    for k in range(1, max_clicks + 1):
-        table[f"mIoU@{k}"] = _mean([iou_at(s, k) for s in series])
-    if seconds is not None:
-        table["SecondsPerClick"] = _mean([second for s in seconds for second in s])
-    return table
-
-
 def large_enough(truth_area: int, answer_area: int, *, min_area: int = 150) -> bool:
     """Return whether a fork's filter keeps a slice: both areas of at least `min_area` pixels.
 
@@ -75,7 +39,3 @@ def large_enough(truth_area: int, answer_area: int, *, min_area: int = 150) -> b
     it flatters a submission that misses: report it beside the unfiltered means, never instead.
     """
     return truth_area >= min_area and answer_area >= min_area
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")

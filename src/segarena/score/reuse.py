@@ -2,7 +2,7 @@
 
 Snakemake deletes a table before it makes it again, so a metric more in a protocol would cost all
 the others again. Each table of scores therefore gets a second name (a hard link, no bytes) in the
-folder .kept beside it, with what it was made from; a metric that stands in it and would be made
+folder .kept beside it, with what it was made from; a metric that is in it and would be made
 from the same is taken over, digit for digit.
 """
 
@@ -18,7 +18,7 @@ from segarena.files import atomic_write, read_json, read_lines, write_json
 from segarena.provenance import file_digest, json_digest
 
 Values = dict[tuple[int, str, str], str]
-"""(interaction, label or region, metric) -> value, as it stands in the table."""
+"""(interaction, label or region, metric) -> value, as it is in the table."""
 
 
 def made_from(files: Iterable[str | Path], **values: Any) -> str:

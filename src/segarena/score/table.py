@@ -2,7 +2,7 @@
 
 The columns and their order are those of the reference evaluation (CVPR 2025), for any metrics and
 any number of interactions: times, then AUC, final and per-interaction means over the labels. The
-case's name carries `.npz` there, so it does here. After them stands what a protocol's `series.noc`
+case's name carries `.npz` there, so it does here. After them comes what a protocol's `series.noc`
 asks for.
 """
 

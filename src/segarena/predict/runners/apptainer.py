@@ -5,7 +5,7 @@ folder of tens of thousands of small files would be the slowest thing such a sto
 
 Apptainer shuts in less than Docker does, so what it cannot limit (memory, processes, /tmp, what is
 printed) is watched from here and the call is killed when it goes too far; on a cluster Slurm's own
-limit stands behind that. docs/isolation.md has the table.
+limit is the second one. docs/isolation.md has the table.
 """
 
 import contextlib
@@ -97,7 +97,7 @@ class ApptainerRunner:
             first_line = _FirstLine()
             started = time.monotonic()
             process = subprocess.Popen(
-                # 255 is Apptainer's own failure, or the program's: this first line tells which.
+                # 255 is Apptainer's own failure, or the program's: this first line shows which.
                 [*asked, "sh", "-c", 'echo "$0"; exec sh predict.sh', first_line.line],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -231,7 +231,7 @@ def _check_room(images: Path, needed_bytes: int) -> None:
 
 
 class _FirstLine:
-    """The line that a call prints before its program, which tells that the container has started.
+    """The line that a call prints before its program, which shows that the container has started.
 
     Nobody but us can take it back: it has left the container.
     """

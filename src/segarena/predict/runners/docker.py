@@ -175,7 +175,7 @@ class DockerRunner:
                 if not why and self._was_killed(container, times):
                     raise EngineError(
                         "a container was killed from outside (the engine was shut down, or "
-                        "somebody removed it); the call counts for nothing, run again"
+                        "somebody removed it); this call was discarded; run the same command again"
                     )
                 log.write_bytes(printed.last())
                 reopen(outputs)
@@ -499,7 +499,8 @@ class DockerRunner:
                 self.engine.remove_container(container, v=True, force=True)
             except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
                 print(
-                    f"segarena: container {container[:12]} stays behind: {error}", file=sys.stderr
+                    f"segarena: could not remove container {container[:12]}: {error}",
+                    file=sys.stderr,
                 )
 
 

@@ -123,7 +123,7 @@ class PodmanRunner(DockerRunner):
         return _PodmanMonitor(self.engine, container, mounts, limits, printed)
 
     def _was_killed(self, container: str, times: Times) -> bool:
-        # The API tells nothing of what is over.
+        # The API reports nothing of what is over.
         asked = ["--stream=false", f"--since={int(times.since)}", f"--filter=container={container}"]
         return bool(_ask([*self.command, "events", *asked, "--filter=event=kill"]))
 

@@ -104,7 +104,7 @@ def readable(size: float) -> str:
 
 
 def memory_of(pid: int, name: str) -> Callable[[], int | None]:
-    """Return a function that tells the memory in bytes that a container holds now, None if unknown.
+    """Return a function for the memory in bytes that a container holds now, None if unknown.
 
     pid: its first process; name: what its control group is called after, so that a process number
     of another machine is not mistaken for ours. Memory that the kernel can take back at any time
