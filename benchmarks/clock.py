@@ -81,18 +81,18 @@ def main() -> int:
         draw = random.Random(given.seed)
         jumps = 0
         while jumps < given.times:
-            said = []
+            jumped = []
             with _clock(Path(folder)) as (environment, set_to):
                 process = _started(disturbed, environment)
                 for _ in range(2):
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(timeout=draw.uniform(0, seconds / 2))
                     if process.poll() is None:
-                        said.append(draw.choice(JUMPS))
-                        set_to(said[-1])
+                        jumped.append(draw.choice(JUMPS))
+                        set_to(jumped[-1])
                 code = process.wait()
-            jumps += len(said)
-            print(f"{jumps}: jumps of {said} s: exit code {code}", flush=True)
+            jumps += len(jumped)
+            print(f"{jumps}: jumps of {jumped} s: exit code {code}", flush=True)
             assert code == 0, (disturbed.folder / "printed.txt").read_text()
             assert tables(disturbed) == expected, "a clock changed a table"
             records = [read_json(path) for path in disturbed.path("predict").glob("*/*/*/*.json")]

@@ -70,8 +70,8 @@ def main() -> int:
             print(f"{number + 1}: {what}", flush=True)
         disturbed.run(TARGET)
         same = tables(disturbed) == expected
-    told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    print(f"{given.times} times: {told}; the tables at the end are the same: {same}")
+    summary = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    print(f"{given.times} times: {summary}; the tables at the end are the same: {same}")
     return 0 if same else 1
 
 

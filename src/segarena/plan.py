@@ -66,7 +66,7 @@ def plan_of(arena: "Config") -> Plan:
 def write_plan(arena: "Config", files: Iterable[str | Path], changes: dict[str, Any]) -> None:
     """Write down what the run in this folder is to make.
 
-    files: of the config, the later ones change the earlier. changes: what `--config` said.
+    files: of the config, the later ones change the earlier. changes: those of `--config`.
     """
     from segarena.provenance import file_digest
 

@@ -2,7 +2,7 @@
 
 Profile: https://w3id.org/ro/wfrun/workflow/0.5, on RO-Crate 1.1. Prompts, records and answers are
 described folder by folder, since there may be many thousands; every other file is listed with its
-sha256. The library would date the crate today and name entities at random; both are said here.
+sha256. The library would date the crate today and name entities at random; both are set here.
 """
 
 from typing import Any
