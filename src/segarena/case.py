@@ -381,7 +381,7 @@ def _open_npz(path: str | Path) -> Iterator[zipfile.ZipFile]:
 def _check_names(archive: zipfile.ZipFile, path: str | Path) -> None:
     """Raise CaseError where a member's name is not the same in both places that hold it.
 
-    Names have no checksum: of a damaged one the case would seem to have no boxes.
+    Names have no checksum: with a damaged one, a case would seem to have no boxes.
     """
     if len(archive.infolist()) > _MOST_MEMBERS:
         raise CaseError(f"{path}: it has more than {_MOST_MEMBERS} members, no case has as many")
