@@ -65,16 +65,59 @@ def cures(report: dict[str, Any]) -> str:
 
 
 def test_a_good_submission_passes(folder: Path, report: Any) -> None:
-    """The exit code is 0; both bundled cases were played, the one without a box by its click."""
+    """The exit code is 0; all bundled cases were run, the one without a box by its click."""
     checked = report(folder)
     assert (checked["code"], checked["passed"]) == (0, True)
     statuses = [(call["case"], call["status"]) for call in checked["calls"]]
     assert statuses == [
+        ("bundled-large", "ok"),
+        ("bundled-large", "ok"),
         ("bundled", "ok"),
         ("bundled", "ok"),
         ("bundled-nobox", "not_asked"),
         ("bundled-nobox", "ok"),
     ]
+
+
+SERVING = """
+import os, time
+import numpy as np
+inputs, outputs = os.environ["INPUTS"], os.environ["OUTPUTS"]
+done = set()
+open(f"{outputs}/ready", "w").close()
+while not os.path.exists(f"{inputs}/end"):
+    for k in set(os.listdir(inputs)) - done - {"end"}:
+        for name in os.listdir(f"{inputs}/{k}"):
+            done.add(k)
+            shape = np.load(f"{inputs}/{k}/{name}", allow_pickle=True)["imgs"].shape
+            np.savez_compressed(f"{outputs}/{k}/part.npz", segs=np.full(shape, VALUE, np.uint8))
+            os.rename(f"{outputs}/{k}/part.npz", f"{outputs}/{k}/{name}")
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", "the answers are the same"), ("len(done)", "answers differ")]
+)
+def test_a_submission_that_can_stay_is_run_both_ways(
+    value: str, expected: str, folder: Path, report: Any
+) -> None:
+    """What a fresh and a warm container answer is compared; a difference is a warning."""
+    (folder / "serve.sh").write_text('exec python3 "$(dirname "$0")/serve.py"\n')
+    (folder / "serve.py").write_text(SERVING.replace("VALUE", value))
+    checked = report(folder)
+    (found,) = [f for f in checked["findings"] if f["what"] == "container: warm"]
+    assert checked["passed"]
+    assert expected in found["detail"]
+
+
+def test_a_serve_sh_that_fails_does_not_pass(folder: Path, report: Any) -> None:
+    """Although every fresh call is answered."""
+    (folder / "serve.sh").write_text("echo no weights; exit 4\n")
+    checked = report(folder)
+    (found,) = [f for f in checked["findings"] if f["what"] == "container: warm"]
+    assert not checked["passed"]
+    assert "serve.sh ended with exit code 4" in found["detail"]
 
 
 def test_a_label_that_nobody_asked_for_is_warned_about(folder: Path, report: Any) -> None:
@@ -131,8 +174,10 @@ def test_a_satisfied_user_asks_no_more(
     folder: Path, report: Any, protocol_of: Callable[..., str]
 ) -> None:
     """A submission that knows the truth is called once; the rest is recorded as not asked."""
-    np.save(folder / "truth.npy", bundled_case(box=True)[1].gts)
-    known = 'np.load(os.path.join(os.path.dirname(sys.argv[0]), "truth.npy"))'
+    for zoom in (1, 4):
+        gts = bundled_case(box=True, zoom=zoom)[1].gts
+        np.save(folder / f"truth-{gts.shape[1]}.npy", gts)
+    known = 'np.load(os.path.join(os.path.dirname(sys.argv[0]), f"truth-{shape[1]}.npy"))'
     program = (folder / "predict.py").read_text()
     (folder / "predict.py").write_text(program.replace("np.ones(shape, np.uint8)", known))
     user = [{"prompt": "click", "times": 3, "rule": "ritm"}]
@@ -161,7 +206,7 @@ def test_what_people_would_draw_is_simulated(
     user = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
     checked = report(folder, "--protocol", protocol_of("scribble", user=user))
     assert checked["code"] == 0
-    assert [call["prompt"] for call in checked["calls"]] == ["scribble", "scribble"]
+    assert [call["prompt"] for call in checked["calls"]] == ["scribble"] * 3
 
 
 def test_a_call_can_be_made_again_by_hand(folder: Path, report: Any) -> None:
@@ -241,7 +286,7 @@ def test_the_text_says_what_passed_and_what_did_not(
     code = main(["check", str(folder), "--protocol", str(short), "--runtime", "process"])
     printed = capsys.readouterr().out
     assert code == 1
-    assert "FAILED  answers: 0 of 3 are usable" in printed
+    assert "FAILED  answers: 0 of 5 are usable" in printed
     assert "ended with exit code 7" in printed
     assert "cure: " in printed
     assert printed.rstrip().endswith("would NOT run under short.")
@@ -280,6 +325,22 @@ def test_every_usual_failure_has_its_cure(printed: str) -> None:
     assert PRINTED[printed] in cure_of(call)
 
 
+def test_a_submission_that_needs_a_click_for_each_label_is_told_so(
+    folder: Path, report: Any
+) -> None:
+    """Where a label is perfect there is None in its place, on which public submissions crash."""
+    program = (folder / "predict.py").read_text()
+    needs = (
+        "for o in case['clicks_order'] if 'clicks_order' in case else (): {'fg': 1, 'bg': 2}[o[-1]]"
+    )
+    program = program.replace("    shape =", f"    {needs}\n    shape =")
+    (folder / "predict.py").write_text(program)
+    checked = report(folder)
+    failed = [(c["case"], c["interaction"]) for c in checked["calls"] if c["status"] == "crashed"]
+    assert failed == [("bundled-large", 2)]
+    assert "leave such a label as it is" in cures(checked)
+
+
 @pytest.mark.parametrize("status", ["no_answer", "bad_answer", "timed_out", "out_of_memory"])
 def test_a_failure_without_words_has_a_cure_too(status: str) -> None:
     """Where nothing was printed the status alone says what to do."""
@@ -293,3 +354,6 @@ def test_the_bundled_cases_are_the_same_everywhere() -> None:
     assert image.boxes is not None and len(image.boxes) == 3
     assert (bundled_case(box=True)[0].imgs == image.imgs).all()
     assert bundled_case(box=False)[0].boxes is None
+    large, same = bundled_case(box=True, zoom=4)
+    assert large.imgs.size > 1_000_000
+    assert (same.gts[:, ::4, ::4] == truth.gts).all()

@@ -329,7 +329,8 @@ def read_answer(path: str | Path) -> np.ndarray:
 def object_array(items: list[Any]) -> np.ndarray:
     """Return a one-dimensional object array with one element an item."""
     array = np.empty(len(items), object)
-    array[:] = items
+    for position, item in enumerate(items):  # assigned at once, lists would become an array
+        array[position] = item
     return array
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Table:
     rules: dict[str, Any]
     previous: np.ndarray | None = None
     used_seconds: float = 0.0
+    before: dict[str, Any] = field(default_factory=dict)
     store: Store | None = None
     with_gpu: bool = False
 
@@ -75,7 +76,7 @@ class Table:
         if self.previous is not None:
             before = folder / "1.npz"
             write_answer(before, self.previous)
-            write_json(folder / "1.json", {"case_seconds": self.used_seconds})
+            write_json(folder / "1.json", {**self.before, "case_seconds": self.used_seconds})
         answer(
             image=image,
             case="CASE",

@@ -16,7 +16,7 @@ from segarena.predict import runners
         ("docker", ["true"], 'exec "$@"'),
         ("docker", ["/bin/sh", "-c"], 'exec "$@"'),
         ("podman", ["cat", "/no-such-file"], 'exec "$@"'),
-        ("apptainer", ["true"], "call it in predict.sh"),
+        ("apptainer", ["true"], 'exec "$@"'),
     ],
     indirect=["runtime"],
 )

@@ -126,6 +126,12 @@ DEEDS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "too_much_output",
         "in the outputs folder",
     ),
+    "gigabytes beside its input": (
+        "cat /dev/zero > inputs/x",
+        {},
+        "too_much_output",
+        "in outputs and beside the input",
+    ),
     "gigabytes beside its code": (
         "cat /dev/zero > /workspace/x",
         {},

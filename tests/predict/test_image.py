@@ -138,15 +138,15 @@ def test_a_tar_of_something_else_is_no_image(tmp_path: Path, folder: Path) -> No
     assert "make it with `docker save`" in refusal(tmp_path / "x.tar.gz")
 
 
-def test_an_oci_layout_is_told_apart(archive: Path) -> None:
-    """An OCI layout without a manifest.json is named, since it is easily mistaken."""
+def test_an_oci_layout_without_images_is_refused(archive: Path) -> None:
+    """tests/predict/test_layouts.py has those that can be used."""
 
     def as_oci(members: dict[str, bytes]) -> None:
         del members["manifest.json"]
         members["index.json"] = b"{}"
         members["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
 
-    assert "an OCI layout, not a docker archive" in refusal(edited(archive, as_oci))
+    assert "index.json is no list of images" in refusal(edited(archive, as_oci))
 
 
 def test_several_images_in_one_archive_are_refused(archive: Path) -> None:

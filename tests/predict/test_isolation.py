@@ -99,7 +99,7 @@ def test_a_call_is_shut_in(probe: Any, runtime: str) -> None:
     }
     assert (seen["inputs"], seen["outputs"]) == (["CASE.npz"], [])
     assert "gts" not in seen["keys"]
-    assert (seen["write_input"], seen["change_input"]) == ("OSError", "OSError")
+    assert (seen["write_input"], seen["change_input"]) == ("done", "done")
     assert (seen["mount"], seen["device"]) == (-1, "PermissionError")
     assert seen["chown"] == "PermissionError"
     assert (seen["init"], seen["hostname"]) == (f"{runtime}-init", "submission")
@@ -411,10 +411,14 @@ def test_a_folder_without_a_base_image_is_the_configs_error(engine: str, tmp_pat
         runners.ready(tmp_path, runtime="docker", base_image="")
 
 
+@pytest.mark.parametrize("keep_state", [False, True])
 def test_a_caller_who_is_not_root_reads_and_removes_what_roots_container_wrote(
-    engine: str, loaded: Any
+    keep_state: bool, engine: str, loaded: Any
 ) -> None:
-    """An answer of mode 600 is read through the engine; root's folders do not stay."""
+    """An answer of mode 600 is read through the engine; root's folders do not stay.
+
+    Where they are for the next call, they become copies that belong to the caller.
+    """
     if os.geteuid() != 0:
         pytest.skip("this test changes to another user, which needs root")
     socket = engine.removeprefix("unix://")
@@ -432,7 +436,8 @@ def test_a_caller_who_is_not_root_reads_and_removes_what_roots_container_wrote(
         f"os.setgid({group}); os.setgroups([{group}]); os.setuid(65534)\n"
         f"place = Path({str(place)!r}); runner = DockerRunner({loaded('tiny')!r})\n"
         "places = place / 'inputs', place / 'outputs', place / 'log'\n"
-        "runner.run(runner.ready(place / 'team'), *places, Limits(30, 2**29))\n"
+        f"limits = Limits(30, 2**29, keep_state={keep_state})\n"
+        "runner.run(runner.ready(place / 'team'), *places, limits)\n"
         "print((place / 'outputs/CASE.npz').read_text())\n"
     )
     for path in (place, *place.rglob("*")):
@@ -448,7 +453,11 @@ def test_a_caller_who_is_not_root_reads_and_removes_what_roots_container_wrote(
             check=False,
         )
         assert done.stdout == "whole\n\n", done.stderr
-        assert not (place / "outputs/a").exists()
+        assert (place / "outputs/a").exists() == keep_state
+        if keep_state:
+            kept = place / "outputs/a/b/c"
+            assert kept.read_text()
+            assert {path.stat().st_uid for path in (kept, *kept.parents[:2])} == {65534}
     finally:
         shutil.rmtree(place)
 
@@ -469,4 +478,5 @@ def test_the_schema_names_the_defaults_that_hold() -> None:
     named = Limits.of({"memory_gb": 1, **written}, seconds=1, machine_memory_bytes=2**40)
     assert replace(named, printed_bytes=0) == replace(plain, printed_bytes=0)
     assert abs(named.printed_bytes - plain.printed_bytes) <= 1
-    assert len(keys) == len(Limits.__dataclass_fields__) - 1  # seconds are the protocol's `time`
+    elsewhere = {"seconds", "keep_state", "warm"}  # the protocol's time, state and container
+    assert len(keys) == len(Limits.__dataclass_fields__.keys() - elsewhere)

@@ -55,8 +55,11 @@ def test_boxes_drawn_anew_take_the_place_of_the_cases(image_npz: Path):
 def test_scribbles_come_with_the_answer_before_and_without_clicks(image_npz: Path):
     """One entry per label in plain integers, and no key without prompts."""
     scribbles = [{"fg": [[0, 1, 2], [0, 1, 3]], "bg": []}, NOTHING]
-    found = read(image_npz, scribbles=scribbles)
-    assert set(found) == {"imgs", "spacing", "scribbles", "prev_pred"}
+    rounds = [[scribbles[0]], [NOTHING]]
+    found = read(image_npz, scribbles=scribbles, scribbles_order=rounds)
+    assert set(found) == {"imgs", "spacing", "scribbles", "scribbles_order", "prev_pred"}
+    assert found["scribbles_order"].tolist() == rounds
+    assert found["scribbles_order"].shape == (2,)
     assert found["scribbles"].tolist() == scribbles
     assert type(found["scribbles"][0]["fg"][0][0]) is int
     assert (found["prev_pred"] == 1).all()

@@ -96,7 +96,7 @@ def test_a_folder_has_a_link_for_each_entry(folder: Path, tmp_path: Path) -> Non
     assert {p.name for p in workspace.source.iterdir()} - found.keys() == {"inputs", "outputs"}
     assert (workspace.target, submission.target) == ("/workspace", "/submission")
     assert submission.source.resolve() == folder
-    assert [m.read_only for m in (workspace, submission, inputs, outputs)] == [0, 1, 1, 0]
+    assert [m.read_only for m in (workspace, submission, inputs, outputs)] == [0, 1, 0, 0]
 
 
 def test_a_folder_of_a_strict_umask_is_copied_readable(folder: Path, tmp_path: Path) -> None:

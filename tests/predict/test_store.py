@@ -151,6 +151,8 @@ def key(image: dict[str, Any] = ARCHIVE, **changes: Any) -> str:
         {"limits": replace(LIMITS, memory_bytes=2**29)},
         {"limits": replace(LIMITS, cpus=2.0)},
         {"limits": replace(LIMITS, user="caller")},
+        {"limits": replace(LIMITS, keep_state=True)},
+        {"limits": replace(LIMITS, warm=True)},
         {"image": {**ARCHIVE, "image_id": "c"}},
         {"image": {**ARCHIVE, "runtime": "podman"}},
     ],
@@ -199,6 +201,7 @@ def test_what_was_seen_follows_the_arrays_and_not_the_bytes_of_the_file(
         others.append(seen_digest("", tmp_path / f"{name}.npz", {}))
     others += [seen_digest("before", image_npz, {}), seen_digest("", image_npz, {"clicks": [[1]]})]
     others += [seen_digest("", image_npz, {"prev_pred": imgs})]
+    others += [seen_digest("", image_npz, {}, "what the interaction before left")]
     assert len({seen, *others}) == 1 + len(others)
     assert seen_digest("", image_npz, {"boxes": None}) == others[5]
 

@@ -172,6 +172,11 @@ def test_scribbles_add_up_and_are_on_the_truth_and_then_on_the_errors(gts):
     assert new
     assert all(gts[tuple(voxel)] == 1 and segs[tuple(voxel)] == 0 for voxel in new)
     assert one["bg"] == first["scribbles"][0]["bg"]
+    rounds = second["scribbles_order"]
+    assert [len(label) for label in rounds] == [2, 2]
+    assert [label[0] for label in rounds] == first["scribbles"]
+    assert rounds[0][1] == {"fg": new, "bg": []}
+    assert rounds[1][1] == {"fg": [], "bg": []}
     assert other == first["scribbles"][1]
 
 

@@ -17,7 +17,7 @@ from segarena.files import read_json
 from segarena.predict.session import make_input
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
-SUBMISSIONS = ("flaky", "sphere", "threshold")
+SUBMISSIONS = ("flaky", "memory", "sphere", "threshold")
 CASES = sorted(path.stem for path in (REFERENCE / "cases" / "images").iterdir())
 
 

@@ -196,7 +196,16 @@ def case_scores_of(wildcards):
 
 def metrics_values(wildcards):
     protocol = protocol_of(wildcards)
-    keys = ("name", "version", "on_failure", "metrics", "series", "time", "labels", "over")
+    keys = (
+        "name",
+        "version",
+        "on_failure",
+        "metrics",
+        "series",
+        "time",
+        "labels",
+        "over",
+    )
     return {key: protocol[key] for key in keys if key in protocol}
 
 
@@ -326,7 +335,16 @@ def prompt_steps(repetition):
 
 def predict_part(protocol):
     """Return all but the files that an answer depends on."""
-    keys = ("name", "version", "on_failure", "time", "limits", "reuse")
+    keys = (
+        "name",
+        "version",
+        "on_failure",
+        "time",
+        "limits",
+        "reuse",
+        "state",
+        "container",
+    )
     call_rules = {key: protocol[key] for key in keys if key in protocol}
     # What a failed call counts as is for the ranking; no answer depends on it.
     call_rules["time"] = {

@@ -20,13 +20,16 @@ from segarena.errors import ConfigError, SubmissionError
 from segarena.files import remembered
 from segarena.predict.image import (
     UNREADABLE,
+    architecture,
     budget_of,
     decompressed,
+    is_json,
+    json_of,
     link_target,
     open_archive,
     parts,
 )
-from segarena.predict.manifest import image_of
+from segarena.predict.manifest import image_in
 from segarena.predict.tarball import Budget, NoTar, members
 from segarena.protocol import validate
 from segarena.untrusted import yaml_value
@@ -35,7 +38,7 @@ FILE = "segarena.yaml"
 NEEDS = {"box": "boxes", "click": "clicks", "scribble": "scribbles", "drawn": "scribbles"}
 """What a protocol's kind of prompt is called in a submission's file."""
 
-_LARGEST, _LARGEST_MANIFEST = 64 << 10, 1 << 20
+_LARGEST = 64 << 10
 _MOST_VALUES = 200
 
 
@@ -84,18 +87,19 @@ def _text_of_archive(source: Path) -> str | None:
     """Return the text of the file as the image has it, or None: the last layer to say so rules."""
     by_layer: dict[str, str | None] = {}
     links: dict[str, str] = {}
-    order: list[str] = []
+    jsons: dict[str, bytes] = {}
     try:
         with open_archive(source) as stream:
             budget = budget_of(source)
             for place, member in parts(stream, budget):
                 if member.kind == "link":
                     links[place] = link_target(place, member)
-                elif place == "manifest.json":
-                    _, order = image_of(member.content.read(_LARGEST_MANIFEST))
+                elif is_json(member):
+                    jsons[place] = json_of(place, member)
                 else:
                     for text in _texts_of_layer(member.content, budget):
                         by_layer[place] = text
+        _, order = image_in(jsons, architecture())
     except (*UNREADABLE, SubmissionError):
         return None
     texts = [by_layer[name] for name in (links.get(n, n) for n in order) if name in by_layer]

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import io
 import lzma
+import platform
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from isal import igzip, isal_zlib
 from segarena.errors import ConfigError, EngineError, SubmissionError
 from segarena.files import remembered
 from segarena.predict.layers import Layer, read_layer
-from segarena.predict.manifest import checked_configuration, image_of
+from segarena.predict.manifest import checked_configuration, image_in
 from segarena.predict.tarball import Budget, Member, NoTar, members
 from segarena.provenance import file_digest, folder_digest, json_digest
 from segarena.untrusted import open_binary, printable
@@ -71,7 +72,7 @@ def image_of_archive(source: Path) -> dict[str, Any]:
             hashing = _Hashing(file)
             try:
                 found = _contents(hashing, budget_of(source))
-                config_name, layers = image_of(found.jsons["manifest.json"])
+                config_name, layers = image_in(found.jsons, architecture())
                 raw = found.jsons.get(config_name)
                 if raw is None:
                     raise SubmissionError("the image's configuration is missing in the archive")
@@ -96,6 +97,8 @@ def image_of_archive(source: Path) -> dict[str, Any]:
         "user": settings.get("User") or "",
         "entrypoint": settings.get("Entrypoint"),
         "command": settings.get("Cmd"),
+        "workdir": settings.get("WorkingDir") or "/",
+        "serves": any(_serves(found.layers[name], settings) for name in layers),
         "content": content(digests, settings),
     }
 
@@ -105,7 +108,10 @@ def content(layers: list[str], settings: dict[str, Any]) -> str:
 
     Engines that keep images in containerd's store have an ID of their own for every image.
     """
-    chosen = {key: settings.get(key) or None for key in ("User", "Env", "Entrypoint", "Volumes")}
+    chosen = {
+        key: settings.get(key) or None
+        for key in ("User", "Env", "Entrypoint", "Volumes", "WorkingDir")
+    }
     return f"sha256:{json_digest([layers, chosen])}"
 
 
@@ -125,14 +131,15 @@ def image_of_folder(source: Path, base_image: str) -> dict[str, Any]:
     for path in source.iterdir():
         if not path.resolve().is_relative_to(source.resolve()):
             raise SubmissionError(f"{source.name}: {path.name} is a link that leaves the folder")
-    return {"sha256": folder_digest(source), "mounted": True}
+    serves = (source / "serve.sh").is_file()
+    return {"sha256": folder_digest(source), "mounted": True, "serves": serves}
 
 
 @contextlib.contextmanager
 def open_archive(source: Path) -> Iterator[Any]:
     """Open an archive as a plain one, whatever packs it."""
     with _our_file(source) as file:
-        yield _PlainStream(decompressed(file)) if _packing(file.peek(8)) else file
+        yield _PlainStream(decompressed(file)) if packing(file.peek(8)) else file
 
 
 def budget_of(source: Path) -> Budget:
@@ -177,6 +184,19 @@ def link_target(place: str, member: Member) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(place), member.target))
 
 
+def is_json(member: Member) -> bool:
+    """Return whether a member is one of the small JSON files that describe an image."""
+    return member.content.peek(1)[:1] in (b"{", b"[")
+
+
+def json_of(place: str, member: Member) -> bytes:
+    """Return a JSON member; raises SubmissionError where it is larger than any image needs."""
+    content = member.content.read(_LARGEST_JSON + 1)
+    if len(content) > _LARGEST_JSON:
+        raise SubmissionError(f"{place}: more JSON than any image needs")
+    return content
+
+
 @dataclass(frozen=True)
 class _Contents:
     jsons: dict[str, bytes]
@@ -195,24 +215,29 @@ def _contents(file: "_Hashing", budget: Budget) -> _Contents:
     for place, member in parts(stream, budget):
         if member.kind == "link":
             links[place] = link_target(place, member)
-        elif member.content.peek(1)[:1] in (b"{", b"["):
-            content = member.content.read(_LARGEST_JSON + 1)
-            chosen += len(content)
-            if len(content) > _LARGEST_JSON or chosen > _MOST_JSON:
+        elif is_json(member):
+            found.jsons[place] = json_of(place, member)
+            chosen += len(found.jsons[place])
+            if chosen > _MOST_JSON:
                 raise SubmissionError(f"{place}: more JSON than any image needs")
-            found.jsons[place] = content
         else:
             found.layers[place] = read_layer(decompressed(member.content), budget)
     while stream.read(_CHUNK):  # a packed file's checksum is at its end
         budget.spend(_CHUNK)
     found.layers.update({name: found.layers[t] for name, t in links.items() if t in found.layers})
-    if "manifest.json" not in found.jsons:
-        oci = "index.json" in found.jsons or "oci-layout" in found.jsons
-        kind = "an OCI layout, not a docker archive" if oci else "no docker archive"
-        raise SubmissionError(
-            f"{kind}: there is no manifest.json in it; make it with `docker save`"
-        )
     return found
+
+
+def architecture() -> str:
+    """Return what images call the processor of this machine."""
+    machine = platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def _serves(layer: Layer, settings: dict[str, Any]) -> bool:
+    """Return whether a layer has a serve.sh where the image's programs start."""
+    workdir = posixpath.normpath(f"/{settings.get('WorkingDir') or ''}").lstrip("/")
+    return workdir in layer.serving_folders
 
 
 def _check_layers(names: list[str], expected: list[str], layers: dict[str, Layer]) -> int:
@@ -237,7 +262,7 @@ def _why(error: BaseException) -> str:
 
 def decompressed(file: Any) -> Any:
     """Return the content of a buffered file, unpacked in whatever way it is packed."""
-    packed = _packing(file.peek(8))
+    packed = packing(file.peek(8))
     if packed == "gz":
         return igzip.IGzipFile(fileobj=file)
     if packed == "xz":
@@ -254,7 +279,7 @@ def _unpacked_zst(file: Any) -> Any:
     return _PlainStream(reader, zstandard.ZstdError)
 
 
-def _packing(start: bytes) -> str:
+def packing(start: bytes) -> str:
     """Say how a file is packed, from its first bytes: names may lie."""
     signatures = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
     for signature, name in signatures.items():

@@ -14,31 +14,39 @@ from typing import Any
 from segarena.predict.tarball import Budget, Member, NoTar, members
 
 _CHUNK = 1 << 20
+_MOST_SERVING = 100
 _NOT_UNPACKED = {"unknown": "of an unknown kind", "file with holes": "stored with holes (tar -S)"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's digest and size, unpacked, and why an engine cannot use it, or nothing."""
+    """A layer's digest and size, unpacked, and why an engine cannot use it, or nothing.
+
+    serving_folders: where it has a serve.sh, the first few.
+    """
 
     digest: str
     bytes: int
     problem: str
+    serving_folders: tuple[str, ...] = ()
 
 
 def read_layer(unpacked: Any, budget: Budget) -> Layer:
     """Read a member of an archive to its end, as the layer that it may be."""
     stream = _Counted(unpacked, budget)
     files, tree, problem = Budget(budget.bytes, budget.members, budget.why), _Tree(), ""
+    serving: list[str] = []
     try:
         for member in members(stream, files):
             problem = problem or tree.add(member)
+            if posixpath.basename(member.path) == "serve.sh" and len(serving) < _MOST_SERVING:
+                serving.append(posixpath.dirname(member.path))
     except NoTar as error:
         problem = str(error)
     budget.members = files.members
     while stream.read(_CHUNK):
         pass
-    return Layer(f"sha256:{stream.hashed.hexdigest()}", stream.size, problem)
+    return Layer(f"sha256:{stream.hashed.hexdigest()}", stream.size, problem, tuple(serving))
 
 
 class _Tree:

@@ -1,4 +1,7 @@
-"""What a docker archive says of its image, checked before any engine is given it.
+"""What an archive says of its image, checked before any engine is given it.
+
+A docker archive has a manifest.json; an OCI layout (`docker buildx --output type=oci`, `podman save
+--format oci-archive`) an index.json, which names manifests by their digest.
 
 An engine reads these JSON files by rules of its own (keys in any case, a number of wrong types that
 end in an error of the engine's), so they are compared with what the image specification allows.
@@ -6,8 +9,10 @@ What is rejected here is the submission's fault, by the fact that the file break
 an engine says afterwards needs no interpreting.
 """
 
+import hashlib
 import posixpath
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segarena.errors import SubmissionError
@@ -28,6 +33,8 @@ _SETTINGS = {
     **dict.fromkeys(("Cmd", "Entrypoint"), _COMMAND),
     **dict.fromkeys(("Volumes", "ExposedPorts", "Labels", "Healthcheck"), _MAP),
 }
+_INDEX, _DESCRIPTOR = {"manifests"}, {"digest", "platform", "annotations"}
+_DEEPEST_INDEX = 3
 _FORBIDDEN_VOLUMES = ("/proc", "/sys", "/dev")
 
 
@@ -49,6 +56,73 @@ def image_of(manifest: bytes) -> tuple[str, list[str]]:
     if len(layers) > MOST_LAYERS:
         raise SubmissionError(f"{len(layers)} layers; an engine stacks {MOST_LAYERS}: join some")
     return posixpath.normpath(config), [posixpath.normpath(layer) for layer in layers]
+
+
+def image_in(jsons: Mapping[str, bytes], architecture: str) -> tuple[str, list[str]]:
+    """Return the path of the configuration and those of the layers, lowest first.
+
+    jsons: all JSON files of the archive by their place in it. architecture: which image of several
+    is meant, as images name it. Raises SubmissionError where there is not exactly one.
+    """
+    if "manifest.json" in jsons:
+        return image_of(jsons["manifest.json"])
+    if "index.json" not in jsons:
+        raise SubmissionError(
+            "no image: there is neither manifest.json nor index.json in it; make it with "
+            "`docker save`"
+        )
+    found = list(
+        _images_of_index(jsons, _map(_json(jsons["index.json"], "index.json"), "index", _INDEX))
+    )
+    suited = [image for image in found if image[0] in {architecture, ""}] or found
+    if len(suited) != 1:
+        kinds = ", ".join(sorted({kind for kind, _ in found if kind})) or "none for a machine"
+        raise SubmissionError(f"{len(found)} images in one archive ({kinds}); save exactly one")
+    manifest = suited[0][1]
+    config = _blob(_map(manifest.get("config"), "the manifest: config", _DESCRIPTOR))
+    layers = manifest.get("layers")
+    if not isinstance(layers, list) or len(layers) > MOST_LAYERS:
+        raise SubmissionError(f"the manifest does not name {MOST_LAYERS} layers or fewer")
+    return _checked(config, jsons), [
+        _blob(_map(one, "the manifest: layers", _DESCRIPTOR)) for one in layers
+    ]
+
+
+def _images_of_index(
+    jsons: Mapping[str, bytes], index: dict[str, Any], depth: int = 0
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the architecture ("" where nothing says it) and the manifest of each image."""
+    listed = index.get("manifests")
+    if not isinstance(listed, list) or len(listed) > _MOST_ENTRIES or depth > _DEEPEST_INDEX:
+        raise SubmissionError("index.json is no list of images")
+    for entry in listed:
+        about = _map(entry, "index.json", _DESCRIPTOR)
+        platform = _map(about.get("platform") or {}, "index.json: platform", {"architecture", "os"})
+        notes = _map(about.get("annotations") or {}, "index.json: annotations", set())
+        if "vnd.docker.reference.type" in notes or platform.get("os") == "unknown":
+            continue  # what a builder notes about an image
+        place = _checked(_blob(about), jsons)
+        value = _map(_json(jsons[place], place), place, _INDEX | {"config", "layers"})
+        if "manifests" in value:
+            yield from _images_of_index(jsons, value, depth + 1)
+        else:
+            yield str(platform.get("architecture") or ""), value
+
+
+def _checked(place: str, jsons: Mapping[str, bytes]) -> str:
+    """Return the place of a JSON blob that is what its digest says."""
+    digest = hashlib.sha256(jsons.get(place, b"")).hexdigest()
+    if place not in jsons or not place.endswith(digest):
+        raise SubmissionError(f"{place} is missing in the archive or damaged")
+    return place
+
+
+def _blob(descriptor: dict[str, Any]) -> str:
+    """Return the place of what a descriptor names by its digest."""
+    digest = descriptor.get("digest")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise SubmissionError("a digest in the archive's manifest is no sha256 digest")
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def checked_configuration(raw: bytes) -> tuple[dict[str, Any], list[str], dict[str, Any]]:

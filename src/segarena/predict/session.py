@@ -28,15 +28,18 @@ from segarena.case import (
 )
 from segarena.errors import EngineError
 from segarena.files import atomic_write, read_json, write_json
-from segarena.predict import gpu
+from segarena.predict import gpu, state
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
 from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
 from segarena.predict.runners.watch import check_room, excess, machine_memory_bytes, readable
 from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
+from segarena.predict.warm import WarmContainer
 from segarena.provenance import file_digest
 from segarena.untrusted import printable
 
 Record = dict[str, Any]
+State = dict[str, Any]
+"""What a call has left: its digest, the key of that call's answer, whether it is but the answer."""
 
 STATUSES = {
     "ok": "a usable answer was given in time",
@@ -50,6 +53,9 @@ STATUSES = {
     "bad_image": "the archive or folder is no usable submission; nothing was run",
 }
 """Every status that a record can have; docs/isolation.md says what leads to each."""
+
+START_SECONDS = 300.0
+"""What a warm container may take until it is ready, where the protocol does not say."""
 
 LOG_LINES = 100
 LOG_LINE_CHARACTERS = 2000
@@ -74,30 +80,43 @@ def answer(
     store: Store | None = None,
     with_gpu: bool = False,
     origin: tuple[str, ...] = (),
+    warm: WarmContainer | None = None,
 ) -> Record:
     """Run one interaction: write the answer in force after it and the record of how it went.
 
-    rules: the protocol's name, version, time, limits and on_failure. Beside the record its .log is
-    for the team: what happened and the last lines that its program printed. The record of the
-    interaction before is beside `previous_npz`. store: where an answer is looked up before it is
-    asked for, and kept. with_gpu: whether calls have a GPU. origin: see `answer_key`. Returns the
-    record. Raises EngineError where the infrastructure fails; then nothing is written.
+    rules: the protocol's name, version, time, limits, state and on_failure. Beside the record its
+    .log is for the team: what happened and the last lines that its program printed. The record of
+    the interaction before is beside `previous_npz`. store: where an answer is looked up before it
+    is asked for, and kept. with_gpu: whether calls have a GPU. origin: see `answer_key`. Returns
+    the record. Raises EngineError where the infrastructure fails; then nothing is written.
+    StateLost: what the interaction before left is needed and gone. warm: the case's container, for
+    a protocol with `container: warm` and a submission that has a serve.sh.
     """
     prompts = read_json(prompts_json)
     before = read_json(previous_npz.with_suffix(".json")) if previous_npz else {}
     used, seen = before.get("case_seconds", 0.0), before.get("seen", "")
+    left, states = before.get("state"), store or Store(answer_npz.parent / ".states")
     previous = read_answer(previous_npz) if previous_npz else None
     shape = image_shape(image_npz)
     limits = limits_of(rules, len(prompts["labels"]), used)
+    if warm is not None and rules.get("container") == "warm" and image.get("serves"):
+        limits = replace(limits, warm=True, keep_state=False)
     found, key, facts = False, None, _not_run(image, prompts, limits)
     if facts is None:
         zeros = np.zeros(shape, np.uint8)
         members = _new_members(image_npz, prompts, zeros if previous is None else previous)
-        seen = seen_digest(seen, image_npz, members)
+        seen = seen_digest(seen, image_npz, members, left["digest"] if left else "")
         key = answer_key(image, case, limits, gpu=with_gpu, seen=seen, origin=list(origin))
         ask = partial(_call, image, case, image_npz, members, limits)
+        if limits.warm and warm is not None:
+            starts = rules["time"].get("start_seconds", START_SECONDS)
+            number = prompts["interaction"]
+            ask = partial(_call_warm, warm, image, case, image_npz, members, limits, number, starts)
+        elif limits.keep_state:
+            ask = partial(ask, states=states, left=left, key=key)
         found, facts = _reuse_or_ask(store, key, ask, limits, with_gpu=with_gpu)
-    if facts["status"] == "timed_out":
+        left = facts.get("state")
+    if facts["status"] == "timed_out" and facts.get("is_ready", True):
         facts["message"] = _overtime(
             rules["time"], len(prompts["labels"]), limits, facts["seconds"]
         )
@@ -110,7 +129,8 @@ def answer(
         "interaction": prompts["interaction"],
     }
     keys = ("status", "message", "exit_code", "seconds", "own_seconds", "peak_memory_bytes")
-    what_happened = {key: facts[key] for key in (*keys, "limits", "written") if key in facts}
+    more = ("container", "start_seconds", "limits", "written")
+    what_happened = {key: facts[key] for key in (*keys, *more) if key in facts}
     tail = {
         "case_seconds": used + facts["seconds"],
         **{key: image[key] for key in ("image_id", "runtime", "sha256")},
@@ -118,6 +138,7 @@ def answer(
         "seen": seen,
         "key": key,
         **{key: facts[key] for key in ("host", "gpu", "ended")},
+        **({"state": left} if left else {}),
     }
     with _our_disk(answer_npz.parent):
         if store is not None and key is not None and facts["status"] == "ok":
@@ -131,6 +152,8 @@ def answer(
             tmp.write_text(f"{facts['status']}: {message}\n{printed}", "utf-8")
         record = {**head, **what_happened, **tail, "answer_sha256": file_digest(answer_npz)}
         write_json(record_json, record)
+    if limits.keep_state and before.get("state") not in (None, left):
+        states.drop_state(before["state"])
     return record
 
 
@@ -174,8 +197,7 @@ def _new_members(image_npz: Path, prompts: dict[str, Any], previous: np.ndarray)
     if any(prompts["clicks_order"]):
         members["clicks"] = prompts["clicks"]
         members["clicks_order"] = prompts["clicks_order"]
-    if "scribbles" in prompts:
-        members["scribbles"] = prompts["scribbles"]
+    members |= {key: prompts[key] for key in ("scribbles", "scribbles_order") if key in prompts}
     if any(prompts["clicks_order"]) or "scribbles" in prompts:
         members["prev_pred"] = previous
     return members
@@ -208,20 +230,31 @@ def _call(
     image_npz: Path,
     members: Members,
     limits: Limits,
+    *,
+    states: Store | None = None,
+    left: State | None = None,
+    key: str = "",
 ) -> Facts:
-    """Run one call and return how it went; `segs` is the label map, None where it is unusable."""
-    shape = image_shape(image_npz)
+    """Run one call and return how it went; `segs` is the label map, None where it is unusable.
+
+    states: where the files that a call leaves are kept, under `key`.
+    left: those of the call before.
+    """
+    shape, answer_file = image_shape(image_npz), f"outputs/{case}.npz"
     with _call_folder() as folder:
         inputs, outputs, log = (folder / name for name in ("inputs", "outputs", "log"))
         with _our_disk(folder):
             # Explicit modes, whatever the umask: the image's user may be anybody, and even root
             # has no capabilities.
-            for path, mode in ((inputs, 0o755), (outputs, 0o777)):
+            for path in (inputs, outputs):
                 path.mkdir()
-                path.chmod(mode)
+                path.chmod(0o777)
+            if states is not None and left:
+                state.unpack(states.state_file(left["key"]), folder)
             _write_input(inputs / f"{case}.npz", image_npz, members)
-            (inputs / f"{case}.npz").chmod(0o644)
+            (inputs / f"{case}.npz").chmod(0o666)
         allowed = _within_room(folder, shape, limits)
+        before = state.mark(folder / answer_file)
         outcome = run(image, inputs, outputs, log, allowed)
         if outcome.too_much_output and excess(outputs, allowed) and not excess(outputs, limits):
             raise EngineError(
@@ -229,15 +262,71 @@ def _call(
                 f"a call writes, and {readable(limits.output_bytes)} are allowed; make room, run "
                 "again"
             )
-        segs, status, message = _judged(outcome, outputs / f"{case}.npz", shape, limits)
+        segs, status, message = _judged(outcome, folder / answer_file, shape, limits, before)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
         if status in {"crashed", "no_answer"}:
             message += _entrypoint_hint(image)
+        if states is not None:
+            left, problem = _keep_state(states, key, left, folder, case, limits, status)
+            message = "; ".join(filter(None, (message, problem)))
         facts = _facts(status, message, limits, outcome)
+        if left:
+            facts["state"] = left
         if image.get("report_writes"):
             facts["written"] = list(outcome.written)
-        return {**facts, "segs": segs, "printed": _last_lines(log)}
+        printed = log.read_bytes() if log.is_file() else b""
+        return {**facts, "segs": segs, "printed": _last_lines(printed)}
+
+
+def _call_warm(
+    warm: WarmContainer,
+    image: Image,
+    case: str,
+    image_npz: Path,
+    members: Members,
+    limits: Limits,
+    number: int,
+    start_seconds: float,
+) -> Facts:
+    """Ask the case's container and return how it went, as `_call` does."""
+    write = partial(_write_input, image_npz=image_npz, members=members)
+    shape, place = image_shape(image_npz), Path(tempfile.gettempdir())
+    with _our_disk(place):
+        allowed = _within_room(place, shape, limits)
+        asked = warm.ask(image, f"{case}.npz", number, write, allowed, start_seconds)
+    outcome = asked.outcome
+    segs, status, message = _judged(outcome, asked.answer, shape, limits, ())
+    if not asked.is_ready and status in {"no_answer", "timed_out"}:
+        segs, ends = None, f"after {asked.start_seconds:.1f} s"
+        message = f"serve.sh was not ready (it makes outputs/ready) {ends}"
+    elif status == "no_answer":
+        message = f"no outputs/{number}/{case}.npz; serve.sh renames its answer there"
+    facts = _facts(status, message.replace("predict.sh", "serve.sh"), limits, outcome)
+    warmth = {"start_seconds": asked.start_seconds, "is_ready": asked.is_ready}
+    return {**facts, **warmth, "segs": segs, "printed": _last_lines(asked.printed)}
+
+
+def _keep_state(
+    states: Store,
+    key: str,
+    left: State | None,
+    folder: Path,
+    case: str,
+    limits: Limits,
+    status: str,
+) -> tuple[State | None, str]:
+    """Keep what a call has left and return it; else what the call before left, and why."""
+    if status == "too_much_output":
+        return left, ""
+    most = {"most_files": limits.output_files, "most_bytes": limits.output_bytes}
+    try:
+        with _our_disk(states.folder):
+            digest, names = state.pack(states.state_file(key), folder, f"{case}.npz", **most)
+    except ValueError as error:
+        return left, f"what it left for its next call is not kept: {error}"
+    answer_only = names == [f"outputs/{case}.npz"]
+    return ({"digest": digest, "key": key, "answer_only": answer_only} if digest else None), ""
 
 
 def _within_room(folder: Path, shape: tuple[int, ...], limits: Limits) -> Limits:
@@ -253,10 +342,19 @@ def _within_room(folder: Path, shape: tuple[int, ...], limits: Limits) -> Limits
 
 
 def _judged(
-    outcome: Outcome, path: Path, shape: tuple[int, ...], limits: Limits
+    outcome: Outcome,
+    path: Path,
+    shape: tuple[int, ...],
+    limits: Limits,
+    before: tuple[int, ...],
 ) -> tuple[np.ndarray | None, str, str]:
-    """Return the answer, if it counts, the status and a message."""
+    """Return the answer, if it counts, the status and a message.
+
+    before: the mark of an answer that was there before the call, which never counts as a new one.
+    """
     segs, failure = None, _failure(outcome)
+    if failure is None and before and state.mark(path) == before:
+        failure = ("no_answer", f"{path.name} in the outputs folder is that of an earlier call")
     if failure is None:
         try:
             segs, failure = take_answer(path, shape, limits.output_bytes), ("ok", "")
@@ -291,8 +389,6 @@ def _entrypoint_hint(image: Image) -> str:
     if not words:
         return ""
     shown = printable(words if isinstance(words, str) else " ".join(words), 80)
-    if image["runtime"] == "apptainer":
-        return f"; Apptainer does not start the image's ENTRYPOINT ({shown}): call it in predict.sh"
     return (
         f"; the image's ENTRYPOINT ({shown}) gets `sh predict.sh` as its arguments and must run "
         'it: end it with exec "$@", or write ENTRYPOINT [] in the Dockerfile'
@@ -302,7 +398,7 @@ def _entrypoint_hint(image: Image) -> str:
 def _exit(code: int | None) -> str:
     hints = {
         126: "; a program cannot be executed (is it executable, is it for this architecture?)",
-        127: "; a program was not found (is predict.sh in /workspace, is there an sh?)",
+        127: "; a program was not found (is predict.sh in the image's WORKDIR, is there an sh?)",
         137: "; it was killed (SIGKILL)",
         139: "; it broke off with a segmentation fault",
     }
@@ -320,6 +416,7 @@ def _facts(status: str, message: str, limits: Limits, outcome: Outcome | None = 
         "peak_memory_bytes": outcome.peak_memory_bytes if outcome else None,
         "timed_out": outcome.timed_out if outcome else False,
         "limits": _limits_as_json(limits),
+        "container": "warm" if limits.warm else "fresh",
         "host": socket.gethostname(),
         "gpu": gpu.described(),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -355,7 +452,12 @@ def limits_of(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits
     seconds = _seconds(rules["time"], labels)
     if _is_per_case(rules["time"]):
         seconds -= used_seconds
-    return Limits.of(rules["limits"], seconds=seconds, machine_memory_bytes=machine_memory_bytes())
+    return Limits.of(
+        rules["limits"],
+        seconds=seconds,
+        machine_memory_bytes=machine_memory_bytes(),
+        keep_state=rules.get("state") == "case",
+    )
 
 
 def _overtime(time: dict[str, Any], labels: int, limits: Limits, seconds: float) -> str:
@@ -409,8 +511,8 @@ def _drop_last(archive: zipfile.ZipFile, name: str) -> None:
         archive.start_dir = member.header_offset
 
 
-def _last_lines(log: Path) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+def _last_lines(printed: bytes) -> str:
+    text = printed.decode("utf-8", errors="replace")
     lines = (line[:LOG_LINE_CHARACTERS] for line in text.splitlines()[-LOG_LINES:])
     return "".join(f"{_printable(line)}\n" for line in lines)
 

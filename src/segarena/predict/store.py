@@ -6,6 +6,7 @@ before. The names of teams, archives and protocols, our code and its messages ar
 and neither is the time limit: a call that ended by itself counts under any limit that it kept.
 
     answers/AB/KEY.json, KEY.npz   how a call went, and the label map where it is usable
+    answers/AB/KEY.state           what the call left for the next one (segarena.predict.state)
     sessions/AB/KEY.json           the keys of all answers of a session, known before it is planned
     runs/ID.json                   the run folders that use this store
 
@@ -35,10 +36,10 @@ from segarena.locks import Lock, held
 from segarena.predict.runners import Image, Limits
 from segarena.provenance import file_digest, json_digest
 
-ANSWER_CHECKS = 1
+ANSWER_CHECKS = 2
 """Raise it when what counts as a usable answer changes: all answers are then asked for again."""
 
-INPUT_FORMAT = 1
+INPUT_FORMAT = 2
 """Raise it when the input of a submission is made otherwise: sessions are then looked at again."""
 
 _CHUNK_BYTES = 1 << 20
@@ -87,11 +88,23 @@ class Store:
     def forget(self, key: str) -> int:
         """Remove an answer and return the bytes that this frees."""
         freed = 0
-        for path in (self._entry(key), self._entry(key).with_suffix(".npz")):
+        for path in (*map(self._entry(key).with_suffix, (".json", ".npz")), self.state_file(key)):
             with contextlib.suppress(FileNotFoundError):
                 freed += path.stat().st_size
                 path.unlink()
         return freed
+
+    def state_file(self, key: str) -> Path:
+        """Return where the files that a call has left are packed."""
+        return self._entry(key).with_suffix(".state")
+
+    def drop_state(self, left: Facts) -> None:
+        """Remove the files that a call has left, once no interaction needs them any more.
+
+        Where they are its answer alone they stay with it, so that a case can go on from there.
+        """
+        if not left["answer_only"]:
+            self.state_file(left["key"]).unlink(missing_ok=True)
 
     def keys(self) -> Iterator[str]:
         """Yield the keys of all answers."""
@@ -151,10 +164,11 @@ class Store:
         return self.folder / "sessions" / session[:2] / f"{session}.json"
 
 
-def seen_digest(before: str, image_npz: Path, members: Members) -> str:
+def seen_digest(before: str, image_npz: Path, members: Members, state: str = "") -> str:
     """Return the digest of all that a submission could read up to this interaction.
 
-    before: the digest up to the interaction before, empty for none.
+    before: the digest up to the interaction before, empty for none. state: the digest of what that
+    interaction left, empty for nothing.
     """
     digests = dict(_members(image_npz, _mark(image_npz)))
     for name, value in members.items():
@@ -164,7 +178,7 @@ def seen_digest(before: str, image_npz: Path, members: Members) -> str:
             digests[name] = _array_digest(value)
         else:
             digests[name] = json_digest(value)
-    return json_digest([before, digests])
+    return json_digest([before, digests, state])
 
 
 def answer_key(
@@ -179,7 +193,7 @@ def answer_key(
     files = image["sha256"] if image.get("mounted") or image["image_id"] is None else None
     bounds = {key: value for key, value in vars(limits).items() if key != "seconds"}
     runs = [image["image_id"], files, image["runtime"], image.get("sandbox")]
-    return json_digest([runs, "fresh", gpu, bounds, case, seen, origin])
+    return json_digest([runs, "warm" if limits.warm else "fresh", gpu, bounds, case, seen, origin])
 
 
 def within(facts: Facts, seconds: float) -> Facts | None:

@@ -216,9 +216,7 @@ def _scribbles(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
     new, drawn = scribbles(scene.gts, scene.segs, labels=scene.labels, **scene.draws, **options)
     if not any(new) and not _asks_without(prompts, scene):
         return _without_new_prompt(prompts, "no error is left to scribble on")
-    return _with_new_prompt(
-        prompts, scribbles=_with(_scribbles_before(prompts), list(new)), drawn=drawn
-    )
+    return _with_new_prompt(prompts, **_with_round(prompts, list(new)), drawn=drawn)
 
 
 def _drawn(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
@@ -241,11 +239,19 @@ def _drawn(prompts: Prompts, step: Step, scene: Scene) -> Prompts:
             f"{scene.repetition + 1}"
         )
     new = people[scene.repetition]
-    return _with_new_prompt(prompts, scribbles=_with(_scribbles_before(prompts), [new]))
+    return _with_new_prompt(prompts, **_with_round(prompts, [new]))
 
 
-def _scribbles_before(prompts: Prompts) -> list[dict[str, Any]]:
-    return prompts.get("scribbles") or [{"fg": [], "bg": []} for _ in prompts["labels"]]
+def _with_round(prompts: Prompts, new: Round) -> dict[str, Any]:
+    """Return all scribbles so far, per label as one list and as a list of rounds."""
+    nothing: list[dict[str, Any]] = [{"fg": [], "bg": []} for _ in prompts["labels"]]
+    rounds = prompts.get("scribbles_order") or [[] for _ in prompts["labels"]]
+    return {
+        "scribbles": _with(prompts.get("scribbles") or nothing, new),
+        "scribbles_order": [
+            [*old, one or {"fg": [], "bg": []}] for old, one in zip(rounds, new, strict=True)
+        ],
+    }
 
 
 def _options(step: Step, *keys: str) -> dict[str, Any]:

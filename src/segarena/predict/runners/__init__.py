@@ -42,7 +42,9 @@ class Limits:
 
     The defaults hold where a protocol says nothing. /tmp and shared memory count as memory too.
     `write_beside_code`: the image's own folders can be written, to a layer of at most `disk_bytes`
-    that is thrown away after the call. `user`: the image's own, or the caller's uid.
+    that is thrown away after the call. `user`: the image's own, or the caller's uid. `keep_state`:
+    what the call leaves in inputs and outputs is for the next one, folders included. `warm`: the
+    program is serve.sh, which answers several interactions; it cannot write the inputs.
     """
 
     seconds: float
@@ -57,9 +59,23 @@ class Limits:
     disk_bytes: int = 4 * GIB
     write_beside_code: bool = True
     user: str = "image"
+    keep_state: bool = False
+    warm: bool = False
+
+    @property
+    def script(self) -> str:
+        """What is run in the submission's working directory."""
+        return "serve.sh" if self.warm else "predict.sh"
 
     @classmethod
-    def of(cls, limits: dict[str, Any], *, seconds: float, machine_memory_bytes: int) -> "Limits":
+    def of(
+        cls,
+        limits: dict[str, Any],
+        *,
+        seconds: float,
+        machine_memory_bytes: int,
+        keep_state: bool = False,
+    ) -> "Limits":
         """Return a protocol's `limits`; memory is never more than the machine has."""
         values = dict(limits)
         sizes: dict[str, Any] = {
@@ -68,7 +84,20 @@ class Limits:
             if key.endswith("_gb")
         }
         sizes["memory_bytes"] = min(sizes["memory_bytes"], machine_memory_bytes)
-        return cls(seconds=seconds, **sizes, **values)
+        return cls(seconds=seconds, keep_state=keep_state, **sizes, **values)
+
+
+@dataclass
+class Serving:
+    """What a runner and a session share while a warm container runs.
+
+    stop: why it is to be killed, "" as long as it is not. started: when its start began, by
+    time.monotonic. monitor: what watches it, once it runs.
+    """
+
+    stop: str = ""
+    started: float = 0.0
+    monitor: Any = None
 
 
 @dataclass(frozen=True)
@@ -110,10 +139,19 @@ class Runner(Protocol):
         engine makes no container of it, EngineError otherwise.
         """
 
-    def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
-        """Run one call: `inputs` can be read, `outputs` written, and what is printed goes to `log`.
+    def run(
+        self,
+        image: Image,
+        inputs: Path,
+        outputs: Path,
+        log: Path,
+        limits: Limits,
+        serving: Serving | None = None,
+    ) -> Outcome:
+        """Run one call: `inputs` and `outputs` can be written, what is printed goes to `log`.
 
-        When it returns nothing of the call runs any more. Raises EngineError where the engine
+        When it returns nothing of the call runs any more. serving: for a warm container, which
+        runs until it ends or `serving.stop` is set. Raises EngineError where the engine
         fails, never for what the submission does.
         """
 
@@ -153,7 +191,14 @@ def ready(
     raise SubmissionError(f"{source.name}: no container can be made of the image: {message}")
 
 
-def run(image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+def run(
+    image: Image,
+    inputs: Path,
+    outputs: Path,
+    log: Path,
+    limits: Limits,
+    serving: Serving | None = None,
+) -> Outcome:
     """Run one call with the image's runner, as `Runner.run` says; decide whose fault a failure is.
 
     An image that does not start is tried three times. It is the submission's fault only where a
@@ -162,11 +207,15 @@ def run(image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) ->
     sandbox = image.get("sandbox", "")
     engine = runner(image["runtime"], sandbox=sandbox)
     if image["runtime"] == "process":
-        return engine.run(image, inputs, outputs, log, limits)
+        if serving:
+            serving.started = time.monotonic()
+        return engine.run(image, inputs, outputs, log, limits, serving)
     user = "caller" if limits.user == "caller" else _numeric(image.get("user") or "")
     _check_once(engine, "-".join(filter(None, [image["runtime"], sandbox])), user)
     for wait in (*_WAITS, None):
-        outcome = engine.run(image, inputs, outputs, log, limits)
+        if serving:
+            serving.started = time.monotonic()
+        outcome = engine.run(image, inputs, outputs, log, limits, serving)
         if not outcome.cannot_start:
             return outcome
         if wait is not None:
@@ -236,7 +285,7 @@ def mounts_of(image: Image, inputs: Path, outputs: Path, limits: Limits) -> list
     for each of its entries, so no name that a stranger chose gets into an engine's arguments.
     """
     mounts = [
-        Mount(inputs, f"{WORKSPACE}/inputs", read_only=True),
+        Mount(inputs, f"{WORKSPACE}/inputs", read_only=limits.warm),
         Mount(outputs, f"{WORKSPACE}/outputs", read_only=False),
     ]
     if not image.get("mounted"):

@@ -32,6 +32,7 @@ from segarena.predict.runners import (
     Limits,
     Mount,
     Outcome,
+    Serving,
     command_line,
     mounts_of,
 )
@@ -39,9 +40,9 @@ from segarena.predict.runners.untagged import untagged
 from segarena.predict.runners.watch import (
     LOAD_WAITS,
     MOST_FILES_BESIDE,
+    Filled,
     Printed,
     check_room,
-    excess,
     readable,
     reopen,
     use,
@@ -54,6 +55,7 @@ _LONGEST_FIRST_LINE = 1 << 16
 _MOST_TMP_FILES = 100_000
 _LOOK_SECONDS = 0.1
 _FIRST = 10
+_START = 'echo "$0"; cd "$1" 2>&- || { mkdir -p "$1" && cd "$1"; } || exit; shift; exec "$@"'
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -68,6 +70,10 @@ class ApptainerRunner:
         self.command = found
 
     def base_id(self) -> str:
+        return self._base()["image_id"]
+
+    def _base(self) -> Image:
+        """Return the ID of base_image and, of an archive, its entry point."""
         base = Path(self.base_image)
         if not base.is_file():
             raise ConfigError(
@@ -75,9 +81,10 @@ class ApptainerRunner:
                 "of a SIF file or of a docker archive"
             )
         if base.suffix == ".sif":
-            return f"sha256:{file_digest(base)}"
+            return {"image_id": f"sha256:{file_digest(base)}"}
         try:
-            return image_of_archive(base)["image_id"]
+            found = image_of_archive(base)
+            return {key: found[key] for key in ("image_id", "entrypoint")}
         except SubmissionError as error:
             raise ConfigError(f"base_image: {error}") from error
 
@@ -90,7 +97,15 @@ class ApptainerRunner:
         self._sif(image)
         return image
 
-    def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+    def run(
+        self,
+        image: Image,
+        inputs: Path,
+        outputs: Path,
+        log: Path,
+        limits: Limits,
+        serving: Serving | None = None,
+    ) -> Outcome:
         with tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work:
             mounts = mounts_of(image, inputs, outputs, limits)
             asked = self._asked(image, mounts, Path(work), limits)
@@ -98,7 +113,7 @@ class ApptainerRunner:
             started = time.monotonic()
             process = subprocess.Popen(
                 # 255 is Apptainer's own failure, or the program's: this first line shows which.
-                [*asked, "sh", "-c", 'echo "$0"; exec sh predict.sh', first_line.line],
+                [*asked, *_program(image, limits, first_line.line)],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -108,18 +123,18 @@ class ApptainerRunner:
             printed = Printed(first_line.taken_off(process.stdout))
             monitor = _ProcessMonitor(process, mounts, Path(work), printed, limits)
             try:
-                why = monitor.until_end(started + limits.seconds)
+                why = monitor.until_end(started + limits.seconds, serving)
             finally:
                 monitor.kill()
             ended = time.monotonic()
         log.write_bytes(printed.last())
-        reopen(outputs)
+        reopen(inputs, outputs)
         if process.returncode == 255 and not why and first_line.seen_at is None:
             message = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
             return Outcome(
                 None, ended - started, 0.0, cannot_start=message[-500:] or "exit code 255"
             )
-        too_much = "" if why in {_TIMED_OUT, _OUT_OF_MEMORY} else why or excess(outputs, limits)
+        too_much = "" if why in {_TIMED_OUT, _OUT_OF_MEMORY} else why or monitor.filled.excess()
         return Outcome(
             exit_code=process.returncode,
             seconds=ended - started,
@@ -133,17 +148,17 @@ class ApptainerRunner:
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
         mounts = mounts_of(image, inputs, outputs, limits)
         asked = self._asked(image, mounts, outputs.parent, limits)
-        return command_line([*asked, "sh", "predict.sh"])
+        return command_line([*asked, *_program(image, limits, "started")])
 
     def _described_folder(self, source: Path, base_id: str) -> Image:
         described = image_of_folder(source, self.base_image)
-        image_id = self.base_id()
-        if base_id not in {"", image_id}:
+        base = self._base()
+        if base_id not in {"", base["image_id"]}:
             raise EngineError(
                 f"base_image: {self.base_image} is another image than when the run began; put it "
                 "back, or run with --forcerun base_image to take the new one"
             )
-        return {"image_id": image_id, "base": str(Path(self.base_image).resolve()), **described}
+        return {**base, "base": str(Path(self.base_image).resolve()), **described}
 
     def _asked(self, image: Image, mounts: list[Mount], work: Path, limits: Limits) -> list[str]:
         """Return the command line up to the image, which is built where it is not there yet."""
@@ -167,7 +182,7 @@ class ApptainerRunner:
             *(["--writable-tmpfs"] if limits.write_beside_code else []),
             *(["--nv"] if devices else []),
             f"--workdir={work}",  # /tmp; Apptainer's own is 64 MB
-            f"--pwd={WORKSPACE}",
+            "--pwd=/",
             *(f"--mount={mount}" for mount in mounts),
             *(f"--env={name}={value}" for name, value in environment.items()),
             str(self._sif(image)),
@@ -271,14 +286,16 @@ class _ProcessMonitor:
     ) -> None:
         self.process, self.work, self.printed, self.limits = process, work, printed, limits
         writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
-        self.outputs = writable.pop(f"{WORKSPACE}/outputs")
+        self.filled = Filled(writable, limits)
         self.workspace = writable.get(WORKSPACE)
         self._files_at_first = len(list(self.workspace.iterdir())) if self.workspace else 0
         self.peak_memory_bytes = 0
         self._layer_bytes_at_start: int | None = None
 
-    def until_end(self, deadline: float) -> str:
+    def until_end(self, deadline: float, serving: Serving | None = None) -> str:
         """Return when the call has ended or gone too far: "", or why it must be killed."""
+        serving = serving or Serving()
+        serving.monitor = self
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 left = deadline - time.monotonic()
@@ -286,7 +303,7 @@ class _ProcessMonitor:
                 return ""
             if time.monotonic() >= deadline:
                 return _TIMED_OUT
-            why = self._excess()
+            why = serving.stop or self._excess()
             if why:
                 return why
 
@@ -328,7 +345,7 @@ class _ProcessMonitor:
         ):
             if size > most:
                 return f"more than {readable(most)} {where}"
-        return _OUT_OF_MEMORY if memory > limits.memory_bytes else excess(self.outputs, limits)
+        return _OUT_OF_MEMORY if memory > limits.memory_bytes else self.filled.excess()
 
     def _held(self, family: list[int]) -> tuple[int, int]:
         """Return the bytes in /dev/shm and beside the code, both of which the call keeps in memory.
@@ -338,7 +355,7 @@ class _ProcessMonitor:
         for pid in reversed(family):
             root = Path(f"/proc/{pid}/root")
             with contextlib.suppress(OSError):
-                if not (root / WORKSPACE[1:] / "outputs").samefile(self.outputs):
+                if not (root / WORKSPACE[1:] / "outputs").samefile(self.filled.outputs):
                     continue
                 shared, layer_bytes = _used_bytes(root / "dev/shm"), _used_bytes(root)
                 if (
@@ -347,6 +364,19 @@ class _ProcessMonitor:
                     self._layer_bytes_at_start = layer_bytes
                 return shared, layer_bytes - self._layer_bytes_at_start
         return 0, 0
+
+
+def _program(image: Image, limits: Limits, first_line: str) -> list[str]:
+    """Return what runs in a container: in the image's working directory, which is made where it is
+    not there, the image's entry point and the command, as Docker runs them.
+
+    Apptainer's own `run` would start the entry point, too, but through a shell that reads the
+    command again. first_line: what is printed first.
+    """
+    workdir = WORKSPACE if image.get("mounted") else image.get("workdir") or "/"
+    entrypoint = image.get("entrypoint") or []
+    words = [entrypoint] if isinstance(entrypoint, str) else entrypoint
+    return ["sh", "-c", _START, first_line, workdir, *words, "sh", limits.script]
 
 
 def _used_bytes(folder: Path) -> int:

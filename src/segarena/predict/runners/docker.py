@@ -15,7 +15,6 @@ import functools
 import importlib.util
 import json
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
@@ -42,6 +41,7 @@ from segarena.predict.runners import (
     Limits,
     Mount,
     Outcome,
+    Serving,
     command_line,
     mounts_of,
 )
@@ -49,9 +49,9 @@ from segarena.predict.runners.untagged import untagged
 from segarena.predict.runners.watch import (
     LOAD_WAITS,
     MOST_FILES_BESIDE,
+    Filled,
     Printed,
     check_room,
-    excess,
     memory_of,
     readable,
     reopen,
@@ -148,7 +148,15 @@ class DockerRunner:
             self._try_out(source, self._name(described))
         return {"runtime": self.runtime, "source": str(source), **described}
 
-    def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+    def run(
+        self,
+        image: Image,
+        inputs: Path,
+        outputs: Path,
+        log: Path,
+        limits: Limits,
+        serving: Serving | None = None,
+    ) -> Outcome:
         with _engine_errors(f"{image['source']}: running a container"):
             if limits.write_beside_code:
                 self._check_room(limits.disk_bytes)
@@ -168,7 +176,7 @@ class DockerRunner:
                     seconds = time.monotonic() - started
                     return Outcome(None, seconds, 0.0, cannot_start=_message_of(error))
                 monitor = self._monitor(container, mounts, limits, printed)
-                why = monitor.until_end(started + limits.seconds)
+                why = monitor.until_end(started + limits.seconds, serving)
                 seconds = time.monotonic() - started
                 found = self.engine.inspect_container(container)
                 state, times = found["State"], Times.of(found, time.monotonic() - started)
@@ -178,21 +186,20 @@ class DockerRunner:
                         "somebody removed it); this call was discarded; run the same command again"
                     )
                 log.write_bytes(printed.last())
-                reopen(outputs)
+                reopen(inputs, outputs)
                 report_writes = image.get("report_writes")
                 written = self._written(container, mounts) if report_writes else ()
                 if os.geteuid() != 0:
-                    self._make_readable(container, outputs)
                     for mount in mounts:
                         if not mount.read_only:
-                            self._clear_foreign(image, mount.source, mount.target)
+                            self._take_over(container, image, mount, folders=limits.keep_state)
         return Outcome(
             exit_code=state["ExitCode"],
             seconds=seconds,
             own_seconds=times.own_seconds(seconds),
             timed_out=why == _TIMED_OUT,
             out_of_memory=state["OOMKilled"],
-            too_much_output="" if why == _TIMED_OUT else why or excess(outputs, limits),
+            too_much_output="" if why == _TIMED_OUT else why or monitor.filled.excess(),
             peak_memory_bytes=monitor.peak_memory_bytes,
             written=written,
         )
@@ -351,8 +358,8 @@ class DockerRunner:
     def _create(self, image: Image, limits: Limits, mounts: list[Mount]) -> str:
         created = self.engine.create_container(
             image["image_id"],
-            command=["sh", "predict.sh"],
-            working_dir=WORKSPACE,
+            command=["sh", limits.script],
+            working_dir=WORKSPACE if image.get("mounted") else None,
             environment={"INPUTS": f"{WORKSPACE}/inputs", "OUTPUTS": f"{WORKSPACE}/outputs"},
             user=f"{os.getuid()}:{os.getgid()}" if limits.user == "caller" else None,
             host_config=self._shut_in(limits, mounts),
@@ -432,22 +439,36 @@ class DockerRunner:
                 ]
         return tuple(sorted(files)[:100])
 
-    def _make_readable(self, container: str, outputs: Path) -> None:
-        """Let a caller who is not root read what the container's user wrote for itself alone."""
-        for path in outputs.iterdir():
-            if path.is_symlink() or not path.is_file() or os.access(path, os.R_OK):
-                continue
-            chunks, _ = self.engine.get_archive(container, f"{WORKSPACE}/outputs/{path.name}")
-            with tempfile.TemporaryFile() as packed:
-                for chunk in chunks:
-                    packed.write(chunk)
-                packed.seek(0)
-                with tarfile.open(fileobj=packed) as archive:
-                    content = archive.extractfile(path.name)
-                    if content is not None:
-                        path.unlink()
-                        with path.open("xb") as copy:
-                            shutil.copyfileobj(content, copy)
+    def _take_over(self, container: str, image: Image, mount: Mount, *, folders: bool) -> None:
+        """Make what the container's user wrote that of a caller who is not root.
+
+        It is read through the engine. folders: the folders, too, which are removed otherwise; that
+        is for inputs and outputs alone.
+        """
+        folders = folders and mount.target != WORKSPACE
+        with tempfile.TemporaryDirectory(dir=mount.source.parent) as name:
+            copies = Path(name)
+            for path in mount.source.iterdir():
+                foreign = path.lstat().st_uid != os.geteuid()
+                if path.is_symlink() or not foreign:
+                    continue
+                if (path.is_dir() and folders) or (path.is_file() and not os.access(path, os.R_OK)):
+                    self._copy(container, f"{mount.target}/{path.name}", copies)
+            self._clear_foreign(image, mount.source, mount.target)
+            for copy in copies.iterdir():
+                there = mount.source / copy.name
+                if not there.is_dir():  # else it could not be removed
+                    copy.replace(there)
+
+    def _copy(self, container: str, path: str, folder: Path) -> None:
+        """Copy a file or a folder out of a container, without what is neither."""
+        chunks, _ = self.engine.get_archive(container, path)
+        with tempfile.TemporaryFile() as packed:
+            for chunk in chunks:
+                packed.write(chunk)
+            packed.seek(0)
+            with tarfile.open(fileobj=packed) as archive:
+                archive.extractall(folder, filter=_plain)
 
     def _clear_foreign(self, image: Image, folder: Path, target: str) -> None:
         """Remove folders that belong to the container's root, which a plain user cannot.
@@ -521,7 +542,7 @@ class ContainerMonitor:
         self.engine, self.container = engine, container
         self.limits, self.printed = limits, printed
         writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
-        self.outputs = writable.pop(f"{WORKSPACE}/outputs")
+        self.filled = Filled(writable, limits)
         self.peak_memory_bytes: int | None = None
         found = engine.inspect_container(container)
         self._memory = memory_of(found["State"]["Pid"], container)
@@ -534,14 +555,15 @@ class ContainerMonitor:
         self._files_at_first = self._files(limits.disk_bytes)
         self._next_questions = time.monotonic() + _SECONDS_BETWEEN_QUESTIONS
 
-    def until_end(self, deadline: float) -> str:
+    def until_end(self, deadline: float, serving: Serving | None = None) -> str:
         """Return when nothing of the call runs any more: "", _TIMED_OUT or what was too much."""
-        pause = _FASTEST_LOOK
+        serving, pause = serving or Serving(), _FASTEST_LOOK
+        serving.monitor = self
         while True:
             self._note_memory()
             if self._ended(min(pause, max(deadline - time.monotonic(), 0.001))):
                 return ""
-            why = _TIMED_OUT if time.monotonic() >= deadline else self._excess()
+            why = serving.stop or (_TIMED_OUT if time.monotonic() >= deadline else self._excess())
             if why and self._killed():
                 return why
             pause = min(pause * 1.2, _SLOWEST_LOOK)
@@ -582,7 +604,7 @@ class ContainerMonitor:
     def _excess(self) -> str:
         if self.printed.size > self.limits.printed_bytes:
             return f"more than {readable(self.limits.printed_bytes)} printed"
-        too_much = excess(self.outputs, self.limits)
+        too_much = self.filled.excess()
         if too_much or time.monotonic() < self._next_questions:
             return too_much
         self._next_questions = time.monotonic() + _SECONDS_BETWEEN_QUESTIONS
@@ -689,13 +711,20 @@ def flags(image: Image, mounts: list[Mount], limits: Limits) -> list[str]:
         *([] if limits.write_beside_code else ["--read-only"]),
         *([f"--user={os.getuid()}:{os.getgid()}"] if limits.user == "caller" else []),
         *(f"--mount={mount}" for mount in mounts),
-        f"--workdir={WORKSPACE}",
+        *([f"--workdir={WORKSPACE}"] if image.get("mounted") else []),
         f"--env=INPUTS={WORKSPACE}/inputs",
         f"--env=OUTPUTS={WORKSPACE}/outputs",
         image["image_id"],
         "sh",
-        "predict.sh",
+        limits.script,
     ]
+
+
+def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Return a file or a folder as it may be unpacked, None for what is neither."""
+    if not (member.isreg() or member.isdir()):
+        return None
+    return tarfile.data_filter(member, folder)
 
 
 def _bind(mount: Mount) -> Any:

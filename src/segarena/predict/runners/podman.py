@@ -19,7 +19,15 @@ from pathlib import Path
 
 from segarena.errors import ConfigError, EngineError
 from segarena.predict import gpu
-from segarena.predict.runners import Image, Limits, Mount, Outcome, command_line, mounts_of
+from segarena.predict.runners import (
+    Image,
+    Limits,
+    Mount,
+    Outcome,
+    Serving,
+    command_line,
+    mounts_of,
+)
 from segarena.predict.runners.docker import (
     LABEL,
     ContainerMonitor,
@@ -74,9 +82,17 @@ class PodmanRunner(DockerRunner):
                 )
             return super()._ready(source, base_id)
 
-    def run(self, image: Image, inputs: Path, outputs: Path, log: Path, limits: Limits) -> Outcome:
+    def run(
+        self,
+        image: Image,
+        inputs: Path,
+        outputs: Path,
+        log: Path,
+        limits: Limits,
+        serving: Serving | None = None,
+    ) -> Outcome:
         with self._service() as folder:
-            outcome = super().run(image, inputs, outputs, log, limits)
+            outcome = super().run(image, inputs, outputs, log, limits, serving)
             # Up to version 4 Podman looks elsewhere for what its monitor leaves in this folder.
             killed = outcome.out_of_memory or Path(folder, "oom").exists()
         return replace(outcome, out_of_memory=killed)

@@ -7,12 +7,13 @@ import contextlib
 import os
 import shutil
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segarena.errors import EngineError
-from segarena.predict.runners import GIB, Limits
+from segarena.predict.runners import GIB, WORKSPACE, Limits
 
 LOAD_WAITS = (0.5, 2.0)
 """Seconds between three tries of an engine to load an image."""
@@ -27,14 +28,40 @@ _MOST_OPENED = 100_000
 CGROUPS = Path("/sys/fs/cgroup")
 
 
+class Filled:
+    """The two folders that a call may fill, and what it was given in the inputs."""
+
+    def __init__(self, writable: dict[str, Path], limits: Limits) -> None:
+        """Take both out of `writable`, the folders that a call may write by their place in it."""
+        self.limits = limits
+        self.inputs = writable.pop(f"{WORKSPACE}/inputs", None)  # a warm container's are read-only
+        self.outputs = writable.pop(f"{WORKSPACE}/outputs")
+        self.given_files, self.given_bytes = (
+            use(self.inputs, most_files=sys.maxsize, most_bytes=1 << 60) if self.inputs else (0, 0)
+        )
+
+    def excess(self) -> str:
+        """Return what is too much in the two folders, as a sentence, or ""."""
+        most_files, most_bytes = self.limits.output_files, self.limits.output_bytes
+        where = "in the outputs folder"
+        files, size = use(self.outputs, most_files=most_files, most_bytes=most_bytes)
+        if self.inputs and files <= most_files and size <= most_bytes:
+            where = "in outputs and beside the input"
+            more = use(
+                self.inputs,
+                most_files=self.given_files + most_files,
+                most_bytes=self.given_bytes + most_bytes,
+            )
+            files += max(more[0] - self.given_files, 0)
+            size += max(more[1] - self.given_bytes, 0)
+        if files > most_files:
+            return f"more than {most_files:,} files {where}"
+        return f"more than {readable(most_bytes)} {where}" if size > most_bytes else ""
+
+
 def excess(outputs: Path, limits: Limits) -> str:
-    """Return what is too much in the outputs folder, as a sentence, or ""."""
-    files, size = use(outputs, most_files=limits.output_files, most_bytes=limits.output_bytes)
-    if files > limits.output_files:
-        return f"more than {limits.output_files:,} files in the outputs folder"
-    if size > limits.output_bytes:
-        return f"more than {readable(limits.output_bytes)} in the outputs folder"
-    return ""
+    """Return what is too much in the outputs folder alone, as a sentence, or ""."""
+    return Filled({f"{WORKSPACE}/outputs": outputs}, limits).excess()
 
 
 def use(folder: Path, *, most_files: int, most_bytes: int) -> tuple[int, int]:
@@ -60,15 +87,16 @@ def use(folder: Path, *, most_files: int, most_bytes: int) -> tuple[int, int]:
     return files, size
 
 
-def reopen(outputs: Path) -> None:
+def reopen(*folders: Path) -> None:
     """Let the caller read what a program that ran as the same user has closed or taken away.
 
     Only what belongs to the caller is opened; no link is followed.
     """
-    if outputs.is_symlink() or not outputs.is_dir():  # only a plain process can do that
-        outputs.unlink(missing_ok=True)
-        outputs.mkdir()
-    waiting = [outputs]
+    for folder in folders:
+        if folder.is_symlink() or not folder.is_dir():  # only a plain process can do that
+            folder.unlink(missing_ok=True)
+            folder.mkdir()
+    waiting = list(folders)
     for _ in range(_MOST_OPENED):
         if not waiting:
             return
@@ -166,6 +194,10 @@ class Printed:
         self._gone: tuple[type[Exception], ...] = (OSError, ValueError, *gone)
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
+
+    def so_far(self) -> bytes:
+        """Return the end of what has been printed until now."""
+        return bytes(self._last)
 
     def last(self) -> bytes:
         """Return the end of what was printed, once the container has ended."""
