@@ -31,6 +31,7 @@ from segarena.protocol import (
     repetitions,
     steps,
     wants_areas,
+    wants_prompts,
 )
 from segarena.provenance import (
     content_digest,
@@ -181,6 +182,14 @@ def answers_of(wildcards):
     )
 
 
+def measured_prompts(wildcards):
+    if not wants_prompts(protocol_of(wildcards)):
+        return []
+    return expand(
+        rules.prompt.output[0], k=interactions(wildcards.protocol), **wildcards
+    )
+
+
 def records_of(wildcards):
     return expand(
         rules.predict.output.record,
@@ -196,7 +205,16 @@ def case_scores_of(wildcards):
 
 def metrics_values(wildcards):
     protocol = protocol_of(wildcards)
-    keys = ("name", "version", "on_failure", "metrics", "series", "time", "labels", "over")
+    keys = (
+        "name",
+        "version",
+        "on_failure",
+        "metrics",
+        "series",
+        "time",
+        "labels",
+        "over",
+    )
     return {key: protocol[key] for key in keys if key in protocol}
 
 
