@@ -145,14 +145,16 @@ for dtype in (np.uint8, np.uint16):
     clicks.largest_error(truth, answer, seed=42)
     clicks.LARGEST_VOLUME = 1
     clicks.largest_error(truth, answer, seed=42)
-    needed = {"tolerance_mm": 1, "width_mm": 1}
+    needed = {"tolerance_mm": 1, "width_mm": 1, "worst_mm": 1}
     for points in ("elements", "voxels"):
         for metric in METRICS.values():
             given = {k: v for k, v in needed.items() if k in metric.parameters}
             if "points" in metric.parameters:
                 given["points"] = points
-            if metric.name != "clDice":
+            if metric.name != "clDice" and metric.needs != "prompts":
                 score(truth, answer, (1, 1, 1), [{"name": metric.name} | given])
+    for given in ({"instances": "labels"}, {"dilation": 1}):
+        score(truth, answer, (1, 1, 1), [{"name": "F1"} | given])
 kernels = [k for k in vars(masks).values() if hasattr(k, "stats")]
 print({k.__name__: dict(k.stats.cache_misses) for k in kernels if k.stats.cache_misses})
 """

@@ -40,6 +40,11 @@ DRAWN = [{"prompt": "drawn", "times": 1, "threshold": 0.5}]
     ("changes", "more", "message"),
     [
         ({"metrics": [{"name": "DSC"}]}, {}, "series.noc: counts clicks by IoU"),
+        (
+            {"series": {"auc_from": 1, "noc": {"metric": "F1", "at": [0.9]}}},
+            {},
+            "series.noc.metric: is 'F1'; one of IoU, DSC, Precision, Recall is expected",
+        ),
         ({"ignore_label": 3}, {"slices": {"rule": "largest"}}, "ignore_label: a slice case"),
         ({"user": DRAWN}, {}, "drawn: no scribbles for one"),
         ({"repeat": 3}, {}, "`repeat` has no effect here"),

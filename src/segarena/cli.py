@@ -13,6 +13,7 @@ from segarena.errors import SegArenaError, full_disk
 # some take seconds to load; and what `segarena --help` says of it.
 COMMANDS = {
     "check": ("segarena.check", "try a submission before it is submitted"),
+    "fingerprint": ("segarena.fingerprint", "which metrics suit the label maps of a config"),
     "run": ("segarena.workflow", "run the whole workflow on a config file"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
     "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 GROUPS = {
     "participants": ("check",),
-    "organisers": ("run", "status", "clean", "store", "forget"),
+    "organisers": ("fingerprint", "run", "status", "clean", "store", "forget"),
     "researchers": ("score", "rank", "verify", "export", "diff", "rerun"),
 }
 EXIT_CODES = (

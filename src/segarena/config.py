@@ -277,8 +277,15 @@ def _check_fit(protocol: Protocol, cases: dict[str, Case], name: str) -> None:
             f"{name}: time.kill_at: has no effect with on_overtime: zero, where a late answer is "
             "worth nothing; remove it, or write on_overtime: warn"
         )
-    if "noc" in protocol["series"] and "IoU" not in measured:
+    noc = protocol["series"].get("noc", {})
+    columns = [str(metric.get("as", metric["name"])) for metric in protocol["metrics"]]
+    if noc and "metric" not in noc and "IoU" not in measured:
         raise ConfigError(f"{name}: series.noc: counts clicks by IoU; add {{name: IoU}} to metrics")
+    if noc.get("metric", columns[0]) not in columns:
+        raise ConfigError(
+            f"{name}: series.noc.metric: is {noc['metric']!r}; one of {', '.join(columns)} is "
+            "expected"
+        )
     if protocol.get("repeat", 1) > 1 and not any(map(is_drawn, protocol["user"])):
         raise ConfigError(f"{name}: `repeat` has no effect here (no random step); remove it")
     if "ignore_label" in protocol and any(case.slice_of for case in cases.values()):

@@ -35,6 +35,9 @@ Runs = tuple[np.ndarray, np.ndarray, np.ndarray]
 FAR = 1 << 30
 """Further than any voxel: where a run ends that has no known end."""
 
+SHARE = 2.0**-20
+"""What an instance's number adds to a squared distance in voxels, so that the lowest wins ties."""
+
 
 def _spare_scipy() -> None:
     """Load numba's array functions without scipy.linalg, a tenth of a second in every job.
@@ -332,8 +335,8 @@ def _join(parents: Any, starts: Any, stops: Any, here: Any, there: Any, reach: i
 
 
 @kernel
-def components(found: Any, height: int, corners: bool = True) -> Any:
-    """Return for each run the first run of its component: 26-connected, else 6-connected."""
+def components(found: Any, height: int, neighbours: int = 26) -> Any:
+    """Return for each run the first run of its component; neighbours: 26, 18 or 6."""
     rows, starts, stops = found
     parents = np.arange(len(starts), dtype=np.int32)
     for row in range(len(rows) - 1):
@@ -341,13 +344,15 @@ def components(found: Any, height: int, corners: bool = True) -> Any:
         if here[0] == here[1]:
             continue
         y = row % height
-        reach = 1 if corners else 0
+        reach = 0 if neighbours == 6 else 1
         if y > 0:
             _join(parents, starts, stops, here, (rows[row - 1], rows[row]), reach)
         if row >= height:
             before, after = reach * (y > 0), reach * (y < height - 1)
-            for above in range(row - height - before, row - height + 1 + after):
-                _join(parents, starts, stops, here, (rows[above], rows[above + 1]), reach)
+            for side in range(-before, 1 + after):
+                there = (rows[row - height + side], rows[row - height + side + 1])
+                corner = 0 if side and neighbours == 18 else reach
+                _join(parents, starts, stops, here, there, corner)
     for run in range(len(parents)):
         parents[run] = parents[parents[run]]
     return parents
@@ -803,7 +808,7 @@ def distances(here: Any, others: Any, spacing_mm: Any) -> Any:
     before. No map larger than a plane is held.
     """
     nearest = np.full(len(here), np.inf)
-    plane = np.empty((others.shape[1], others.shape[2] * 64))
+    plane = np.empty((others.shape[1], _columns(here, others)))
     for z in range(others.shape[0]):
         if not _plane_distances(others[z], spacing_mm, plane):
             continue
@@ -812,6 +817,23 @@ def distances(here: Any, others: Any, spacing_mm: Any) -> Any:
             if away * away < nearest[i]:
                 nearest[i] = min(nearest[i], away * away + plane[here[i, 1], here[i, 2]])
     return np.sqrt(nearest)
+
+
+@kernel
+def _columns(here: Any, others: Any) -> int:
+    """Return how many columns of the grid hold all places and all bits; less than whole words."""
+    width: Any = 0
+    for i in range(len(here)):
+        width = max(width, here[i, 2] + 1)
+    for w in range(others.shape[2]):
+        every = NONE
+        for z in range(others.shape[0]):
+            for y in range(others.shape[1]):
+                every |= others[z, y, w]
+        while every:
+            width = max(width, w * 64 + np.int64(lowest_bit(every)) + 1)
+            every &= every - ONE
+    return width
 
 
 @kernel
@@ -831,7 +853,7 @@ def _plane_distances(words: Any, spacing_mm: Any, plane: Any) -> Any:
             count += 1
     hull = np.empty(height), np.empty(height, np.int64), np.empty(height + 1)
     for x in range(width):
-        _envelope(plane[:, x], rows[:count], spacing_mm[1], hull)
+        envelope(plane[:, x], rows[:count], spacing_mm[1], hull)
     return True
 
 
@@ -858,7 +880,7 @@ def _row_distances(row: Any, spacing_mm: float, squared: Any) -> Any:
 
 
 @kernel
-def _envelope(column: Any, rows: Any, spacing_mm: float, hull: Any) -> None:
+def envelope(column: Any, rows: Any, spacing_mm: float, hull: Any) -> None:
     """Replace a column by the lower envelope of the parabolas that stand on some of its rows.
 
     hull: room for the parabolas that make the envelope: value, row, and from where each is lowest.
@@ -888,6 +910,136 @@ def _envelope(column: Any, rows: Any, spacing_mm: float, hull: Any) -> None:
         column[y] = values[place] + (at - before) * (at - before)
 
 
+# ---- instances
+
+
+@kernel
+def label_runs(labels: Any) -> Any:
+    """Return the runs of voxels of the same label, without 0, and their labels."""
+    depth, height, width = labels.shape
+    rows = np.zeros(depth * height + 1, np.int64)
+    for row in range(depth * height):
+        line, before, count = labels[row // height, row % height], 0, 0
+        for x in range(width):
+            if line[x] != before:
+                before = line[x]
+                count += before != 0
+        rows[row + 1] = rows[row] + count
+    starts, stops = np.empty(rows[-1], np.int32), np.empty(rows[-1], np.int32)
+    values = np.empty(rows[-1], labels.dtype)
+    run = -1
+    for row in range(depth * height):
+        if rows[row] == rows[row + 1]:
+            continue
+        line, before = labels[row // height, row % height], 0
+        for x in range(width):
+            if line[x] != before:
+                if before != 0:
+                    stops[run] = x
+                before = line[x]
+                if before != 0:
+                    run += 1
+                    starts[run], values[run] = x, before
+        if before != 0:
+            stops[run] = width
+    return rows, starts, stops, values
+
+
+@kernel
+def shared_runs(one: Any, one_numbers: Any, other: Any, other_numbers: Any) -> Any:
+    """Return (instance, instance, voxels) of each stretch that runs of both sides share."""
+    shared = np.empty((len(one_numbers) + len(other_numbers), 3), np.int64)
+    size = 0
+    for row in range(len(one[0]) - 1):
+        a, b = one[0][row], other[0][row]
+        while a < one[0][row + 1] and b < other[0][row + 1]:
+            voxels = min(one[2][a], other[2][b]) - max(one[1][a], other[1][b])
+            if voxels > 0:
+                shared[size, 0], shared[size, 1] = one_numbers[a], other_numbers[b]
+                shared[size, 2] = voxels
+                size += 1
+            if one[2][a] < other[2][b]:
+                a += 1
+            else:
+                b += 1
+    return shared[:size]
+
+
+@kernel
+def spread(copies: Any, ball: Any) -> Any:
+    """Return the union of the rows of a ball around each bit; copies: as `dilated` has them."""
+    _, depth, height, width = copies.shape
+    grown = np.zeros((depth, height, width), np.uint64)
+    for z in range(depth):
+        for y in range(height):
+            for i in range(len(ball)):
+                there_z, there_y = z + ball[i, 0], y + ball[i, 1]
+                if 0 <= there_z < depth and 0 <= there_y < height:
+                    for w in range(width):
+                        grown[z, y, w] |= copies[ball[i, 2], there_z, there_y, w]
+    return grown
+
+
+@kernel
+def paint(runs: Any, low: Any, mask: Any) -> None:
+    """Set the voxels of runs (z, y, start, stop) in a mask that begins at `low`."""
+    for i in range(len(runs)):
+        first, last = runs[i, 2] - low[2], runs[i, 3] - low[2]
+        mask[runs[i, 0] - low[0], runs[i, 1] - low[1], first:last] = 1
+
+
+@kernel
+def nearest(places: Any, found: Any, numbers: Any, shape: Any) -> Any:
+    """Return the number of the instance that each place (z, y, x) is nearest to.
+
+    Plane by plane as `distances` has it. What is compared is the squared distance, a whole
+    number, plus a share of the instance's number that is less than 1 and exact in double precision.
+    """
+    depth, height, width = shape[0], shape[1], shape[2] * 64
+    best = np.full(len(places), np.inf)
+    plane = np.empty((height, width))
+    longest = max(height, width)
+    hull = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1)
+    filled = np.empty(height, np.int64)
+    for z in range(depth):
+        rows = _plane_nearest(z, found, numbers, plane, filled, hull)
+        if rows == 0:
+            continue
+        for x in range(width):
+            envelope(plane[:, x], filled[:rows], 1.0, hull)
+        for i in range(len(places)):
+            away = float(places[i, 0] - z)
+            if away * away < best[i]:
+                best[i] = min(best[i], away * away + plane[places[i, 1], places[i, 2]])
+    found_there = np.empty(len(places), np.int64)
+    for i in range(len(places)):
+        found_there[i] = np.int64((best[i] - np.floor(best[i])) / SHARE)
+    return found_there
+
+
+@kernel
+def _plane_nearest(z: int, found: Any, numbers: Any, plane: Any, filled: Any, hull: Any) -> int:
+    """Write what `nearest` compares, within each row of a plane; return how many have a run."""
+    rows, starts, stops = found
+    height, width = plane.shape
+    columns = np.empty(width, np.int64)
+    count = 0
+    for y in range(height):
+        first, last = rows[z * height + y], rows[z * height + y + 1]
+        if first == last:
+            continue
+        size = 0
+        for run in range(first, last):
+            for x in range(starts[run], stops[run]):
+                plane[y, x] = numbers[run] * SHARE
+                columns[size] = x
+                size += 1
+        envelope(plane[y], columns[:size], 1.0, hull)
+        filled[count] = y
+        count += 1
+    return count
+
+
 def compile_all() -> None:
     """Run every kernel on small maps of both dtypes, so that later jobs find them in the cache."""
     for dtype in (np.uint8, np.uint16):
@@ -897,7 +1049,7 @@ def compile_all() -> None:
         words = bits(labels, 1, box)
     whole = runs(words)
     components(whole, words.shape[1])
-    components(whole, words.shape[1], False)
+    components(whole, words.shape[1], 6)
     euler(words)
     centre(words)
     shape = (words.shape[0], words.shape[1], 64)
@@ -913,6 +1065,18 @@ def compile_all() -> None:
     count_codes(words, corners, close, False)
     codes(words, corners, False)
     distances(places(corners), border(words, False), (1.0, 1.0, 1.0))
+    _compile_instances(words)
+
+
+def _compile_instances(words: np.ndarray) -> None:
+    for dtype in (np.uint8, np.uint16):
+        label_runs(np.ones((1, 1, 2), dtype))
+    found = runs(words)
+    numbers = np.zeros(len(found[1]), np.int64)
+    shared_runs(found, numbers, found, numbers)
+    spread(dilated(words, 1), np.zeros((1, 3), np.int64))
+    paint(np.zeros((1, 4), np.int32), np.zeros(3, np.int32), np.zeros((1, 1, 1), np.uint8))
+    nearest(places(words), found, numbers, words.shape)
 
 
 if __name__ == "__main__":

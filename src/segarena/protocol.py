@@ -25,6 +25,9 @@ DATA = Path(str(files("segarena"))) / "data"
 SCHEMAS = DATA / "workflow" / "schemas"
 PROTOCOLS = Path("config", "protocols")
 
+PROMPTED = frozenset({"Adherence", "Collateral"})
+"""The metrics that need the prompts of a run, not only label maps."""
+
 _MOST_SHOWN = 20
 
 
@@ -121,6 +124,16 @@ def counts_empty_truth(metric: Mapping[str, Any]) -> bool:
     return isinstance(rule, str) or "both" in rule or "truth" in rule
 
 
+def wants_prompts(protocol: Protocol) -> bool:
+    """Return whether the prompts are needed beside the answers."""
+    return "effort" in protocol["series"] or any(map(needs_prompts, protocol["metrics"]))
+
+
+def needs_prompts(metric: Mapping[str, Any]) -> bool:
+    """Return whether a metric compares an answer with the prompts."""
+    return metric["name"] in PROMPTED
+
+
 def has_empty_rule(metric: Mapping[str, Any]) -> bool:
     """Return whether a metric has a rule of its own for labels without voxels."""
     return "empty" in metric or "worst_mm" in metric
@@ -142,7 +155,7 @@ def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
     return named
 
 
-def regions(protocol: Protocol) -> dict[str, list[int]]:
+def regions(protocol: Mapping[str, Any]) -> dict[str, list[int]]:
     """Return the ids that each region is the union of, by the region's name."""
     labels = protocol.get("labels", {})
     return {name: about["members"] for name, about in labels.items() if "members" in about}

@@ -24,7 +24,10 @@ def changed(step):
     return value
 
 
-@pytest.mark.parametrize("name", ["cvpr25", "noc", "scribble"])
+NAMES = ["cvpr25", "noc", "scribble", "autopet-interactive", "brats-lesionwise"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_protocol_of_the_project_is_valid_and_in_the_table(name):
     """Each file passes the strict schema and is described in the README."""
     assert protocol.load(name)["name"] == name

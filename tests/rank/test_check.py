@@ -51,11 +51,18 @@ def test_a_weight_of_what_is_not_ranked_is_rejected():
         check_ranking(protocol(["DSC_Final"], ranking=ranking))
 
 
+NAMES = ["cvpr25", "cvpr25-script", "noc", "scribble", "autopet-interactive", "brats-lesionwise"]
+
+
 def test_what_can_be_ranked_is_in_the_tables():
     """Every column that is allowed is one of a team's table."""
     series = {"auc_from": 1, "noc": {"at": [0.85, 0.9], "min_area_px": 150}}
+    series |= {"regret": ["DSC", "IoU"]}
+    seconds = ("box_seconds", "click_seconds", "scribbled_voxel_seconds")
+    series |= {"effort": dict.fromkeys(seconds, 1) | {"at": [2.5, 10]}}
     asked = protocol(["DSC_Final"], series=series)
     names = ["DSC", "RVD", "ML", "IoU", "truth_voxels", "answer_voxels"]
+    names += ["boxes", "clicks", "scribbled_voxels"]
     scores = {name: {k: [1.0] for k in range(1, 7)} for name in names}
     columns = row("one", scores, [1.0] * 6, asked)
     allowed = rankable(asked)
@@ -64,7 +71,7 @@ def test_what_can_be_ranked_is_in_the_tables():
     assert [name for name in columns if name not in allowed] == left
 
 
-@pytest.mark.parametrize("name", ["cvpr25", "cvpr25-script", "noc", "scribble"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_bundled_protocols_pass(name: str):
     """They rank by columns that their tables have."""
     check_ranking(load(name))

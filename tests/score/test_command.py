@@ -44,6 +44,34 @@ def test_score_takes_metrics_with_parameters(
     assert "NSD" in printed
 
 
+def test_score_takes_the_metrics_and_regions_of_a_protocol(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+):
+    """The cubes are label 1, so two regions hold them and the third is empty on both sides."""
+    assert main(["score", *files, "--protocol", "brats-lesionwise", "--csv"]) == 0
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out.strip()))
+    found = {(row["label"], row["metric"]): float(row["value"]) for row in rows}
+    assert [found[label, "LesionDSC"] for label in ("1", "WT", "TC", "ET")] == [0.75, 0.75, 0.75, 1]
+    assert found["WT", "LesionHD95"] == 1 and found["ET", "LesionHD95"] == 0
+
+
+def test_a_protocol_and_metrics_are_not_given_both(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+):
+    """Which of them counts would be a guess."""
+    assert main(["score", *files, "--protocol", "noc", "--metric", "DSC"]) == 2
+    assert "give --metric or --protocol, not both" in capsys.readouterr().err
+
+
+def test_metrics_of_prompts_are_left_out_of_a_protocol(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+):
+    """Two files say nothing of prompts; the protocol's other metrics are measured."""
+    assert main(["score", *files, "--protocol", "autopet-interactive", "--csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "FPVolume" in printed and "Adherence" not in printed
+
+
 def test_a_wrong_metric_is_one_line(files: tuple[str, str], capsys: pytest.CaptureFixture[str]):
     """The line names the metric and those that are known."""
     assert main(["score", *files, "--metric", "Dise"]) == 2

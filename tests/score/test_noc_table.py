@@ -31,6 +31,16 @@ def test_clicks_are_counted_per_label_and_averaged():
     assert (made()["NoF@80"], made()["NoF@90"]) == (0.0, 0.5)
 
 
+def test_clicks_are_counted_by_the_metric_that_the_protocol_names():
+    """One label has 0.9 of its lesions after the second interaction, the other after the fourth."""
+    recall = {1: [0.5, 0.0], 2: [0.9, 0.5], 3: [0.9, 0.8], 4: [1.0, 1.0]}
+    metrics = [*VALUES["metrics"], {"name": "LesionRecall"}]
+    series = {"auc_from": 1, "noc": {"metric": "LesionRecall", "at": [0.9]}}
+    values = {**VALUES, "metrics": metrics, "series": series}
+    found = row("c", {**SCORES, "LesionRecall": recall}, [1.0] * 4, values)
+    assert (found["NoC@90"], found["NoF@90"]) == (3, 0)
+
+
 def test_seconds_per_click_leave_out_what_was_not_asked():
     """Three clicks took 1, 2 and 3 seconds."""
     assert made()["SecondsPerClick"] == 2.0

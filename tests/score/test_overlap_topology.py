@@ -8,6 +8,7 @@ import pytest
 from segarena.score.metrics import METRICS, score
 
 SPACING_MM = (2.0, 1.0, 1.0)
+MEASURED = {name: metric for name, metric in METRICS.items() if metric.needs != "prompts"}
 
 
 def measured(truth, answer, *metrics, labels=None):
@@ -185,29 +186,32 @@ def test_components_join_across_corners():
 )
 def test_empty_sides_have_the_values_of_the_catalogue(truth, answer, place):
     """Every metric has its stated value; components are counted as ever."""
-    needed = {"tolerance_mm": 1, "width_mm": 1}
+    needed = {"tolerance_mm": 1, "width_mm": 1, "worst_mm": 1}
     metrics = [
         {"name": m.name} | {k: v for k, v in needed.items() if k in m.parameters}
-        for m in METRICS.values()
+        for m in MEASURED.values()
     ]
     found = {s.metric: s.value for s in score(truth, answer, SPACING_MM, metrics, labels=[1])}
     counted = {
         "empty_answer": {"Components": 0, "Betti0Error": 2, "EulerError": 2, "VD_ml": -0.004},
         "empty_truth": {"Components": 2, "Betti0Error": 2, "EulerError": 2, "VD_ml": 0.004},
         "both_empty": {"Components": 0, "Betti0Error": 0, "EulerError": 0, "VD_ml": 0},
-    }[place] | {"Betti1Error": 0, "Betti2Error": 0}
-    for name, metric in METRICS.items():
+    }[place] | {"Betti1Error": 0, "Betti2Error": 0, "LesionDSC": 0, "LesionHD95": 1}
+    false, missed = {"empty_answer": (0, 2), "empty_truth": (2, 0), "both_empty": (0, 0)}[place]
+    counted |= {"LesionFP": false, "LesionFN": missed}
+    counted |= {"FPVolume": false * 0.002, "FNVolume": missed * 0.002}
+    for name, metric in MEASURED.items():
         stated = getattr(metric, place)
         expected = counted[name] if stated is None else stated
-        assert found[name] == expected or (math.isnan(expected) and math.isnan(found[name])), name
+        assert found[name] == pytest.approx(expected, nan_ok=True), name
 
 
 def test_identical_masks_are_perfect():
     """The truth as its own answer has the best value of every metric that has one."""
     truth = np.zeros((6, 7, 8), np.uint8)
     truth[1:5, 2:6, 1:7] = 1
-    needed = {"tolerance_mm": 1, "width_mm": 1}
-    for metric in METRICS.values():
+    needed = {"tolerance_mm": 1, "width_mm": 1, "worst_mm": 1}
+    for metric in MEASURED.values():
         given = {k: v for k, v in needed.items() if k in metric.parameters}
         (found,) = measured(truth, truth.copy(), {"name": metric.name} | given)
         best = {True: metric.range[1], False: metric.range[0], None: 0}[metric.larger_is_better]
@@ -216,14 +220,15 @@ def test_identical_masks_are_perfect():
 
 
 def test_a_single_voxel_is_measured_by_every_metric():
-    """One voxel against itself moved by one along x: all values are finite."""
+    """One voxel against itself moved by one along x: all is finite but what nothing matches."""
     truth, answer = np.zeros((2, 3, 3, 5), np.uint8)
     truth[1, 1, 1] = answer[1, 1, 2] = 1
     metrics = [
-        {"name": m.name} | {k: 1 for k in ("tolerance_mm", "width_mm") if k in m.parameters}
-        for m in METRICS.values()
+        {"name": m.name}
+        | {k: 1 for k in ("tolerance_mm", "width_mm", "worst_mm") if k in m.parameters}
+        for m in MEASURED.values()
     ]
     found = {s.metric: s.value for s in score(truth, answer, SPACING_MM, metrics)}
-    assert all(math.isfinite(value) for value in found.values())
+    assert {name for name, value in found.items() if not math.isfinite(value)} == {"MASD_TP"}
     assert found["DSC"] == found["clDice"] == 0
     assert found["NSD"] == found["HD"] == 1

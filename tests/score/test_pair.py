@@ -7,10 +7,11 @@ from segarena.errors import ConfigError
 from segarena.score.metrics import METRICS, score
 
 ACROSS = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (1, 2, 0)}
-NEEDED = {"tolerance_mm": 1, "width_mm": 1}
+NEEDED = {"tolerance_mm": 1, "width_mm": 1, "worst_mm": 9}
 EVERY_METRIC = [
     {"name": m.name} | {k: v for k, v in NEEDED.items() if k in m.parameters}
     for m in METRICS.values()
+    if m.needs != "prompts"
 ]
 
 

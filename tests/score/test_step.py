@@ -1,13 +1,17 @@
 """Tests of the table of scores of a case: its rows, and what it does not measure again."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segarena.case import Truth, write_answer, write_truth
+from segarena.errors import ConfigError
+from segarena.protocol import PROMPTED
 from segarena.score import step
+from segarena.score.metrics import METRICS, score
 from segarena.score.table import read_scores, row
 
 VALUES = {"series": {"auc_from": 1}, "time": {"seconds_per_label": 60, "on_overtime": "zero"}}
@@ -115,3 +119,70 @@ def test_a_case_without_foreground_is_scored_by_rules_alone(tmp_path):
     ]  # fmt: skip
     made = row("case", read_scores(table), [1.0], {**VALUES, "metrics": metrics})
     assert (made["DSC_Final"], made["DSC_Empty"]) == (0.5, 2)
+
+
+def prompts_file(path: Path, clicks, boxes=None):
+    """Save a prompts file for the labels 1 and 2."""
+    content = {"labels": [1, 2], "boxes": boxes, "clicks": clicks}
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+NOTHING = {"fg": [], "bg": []}
+
+
+def test_metrics_of_prompts_compare_with_the_answer_before(files, tmp_path):
+    """Both clicks are honoured at last; the second answer also loses a voxel that nobody marked."""
+    save, gts = files
+    first, second = np.zeros_like(gts), gts.copy()
+    first[gts == 2] = 2
+    second[0, 1, 1] = second[1, 2, 3] = 0
+    read = save(first, second)
+    clicks = [{"fg": [[0, 0, 0]], "bg": []}, {"fg": [[1, 3, 3]], "bg": []}]
+    read["prompts"] = [
+        prompts_file(tmp_path / "1.json", [NOTHING, NOTHING], boxes=[{}, {}]),
+        prompts_file(tmp_path / "2.json", clicks),
+    ]
+    table = tmp_path / "case.csv"
+    step.main(read, str(table), [{"name": "Adherence"}, {"name": "Collateral"}])
+    found = {(k, label, name): float(value) for k, label, name, value in rows_of(table)}
+    assert [found["2", label, "Adherence"] for label in ("3", "8")] == [1, 1]
+    assert [found["2", label, "Collateral"] for label in ("3", "8")] == [0, 1]
+    assert found["1", "3", "boxes"] == 1 and found["2", "3", "clicks"] == 1
+    assert [found["1", label, "Collateral"] for label in ("3", "8")] == [0, 0]
+
+
+def test_metrics_of_prompts_need_a_run():
+    """Two label maps alone say nothing of prompts."""
+    labels = np.ones((1, 2, 2), np.uint8)
+    with pytest.raises(ConfigError, match="Adherence: needs the prompts of a run"):
+        score(labels, labels, (1, 1, 1), [{"name": "Adherence"}])
+
+
+def test_the_metrics_that_need_prompts_are_those_of_the_catalogue():
+    """What the plan takes for a metric of prompts is what the catalogue says."""
+    assert {m.name for m in METRICS.values() if m.needs == "prompts"} == PROMPTED
+
+
+def series(**values):
+    return {name: {k: list(v) for k, v in enumerate(rows, 1)} for name, rows in values.items()}
+
+
+def test_regret_and_effort_of_a_case():
+    """Three interactions of two labels: a box each, a click each, a scribble of ten voxels."""
+    scores = series(
+        DSC=[(0.4, 0.6), (0.8, 0.8), (0.7, 0.5)],
+        boxes=[(1, 1), (1, 1), (1, 1)],
+        clicks=[(0, 0), (1, 1), (1, 1)],
+        scribbled_voxels=[(0, 0), (0, 0), (10, 0)],
+    )
+    model = {"box_seconds": 7, "click_seconds": 2, "scribbled_voxel_seconds": 0.1}
+    model["at"] = [13, 14, 18.5]
+    values = VALUES | {"metrics": [{"name": "DSC"}]}
+    values["series"] = {"auc_from": 1, "regret": ["DSC"], "effort": model}
+    found = row("case", scores, [1, 1, 1], values)
+    assert found["DSC_Regret"] == pytest.approx(0.2) and found["DSC_Harmful"] == 0.5
+    assert (found["Boxes"], found["Clicks"], found["ScribbledVoxels"]) == (2, 2, 10)
+    assert [found[f"EffortSeconds_{k}"] for k in (1, 2, 3)] == [14, 18, 19]
+    assert found["EffortSeconds"] == 19
+    assert [found[f"DSC@{s}s"] for s in ("13", "14", "18.5")] == [0, 0.5, pytest.approx(0.8)]

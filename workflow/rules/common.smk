@@ -31,6 +31,7 @@ from segarena.protocol import (
     repetitions,
     steps,
     wants_areas,
+    wants_prompts,
 )
 from segarena.provenance import (
     content_digest,
@@ -178,6 +179,14 @@ def empty_values():
 def answers_of(wildcards):
     return expand(
         rules.predict.output.answer, k=interactions(wildcards.protocol), **wildcards
+    )
+
+
+def measured_prompts(wildcards):
+    if not wants_prompts(protocol_of(wildcards)):
+        return []
+    return expand(
+        rules.prompt.output[0], k=interactions(wildcards.protocol), **wildcards
     )
 
 

@@ -1,6 +1,6 @@
 """score: every answer measured against the truth.
 
-Input: the answers and the truth. Output: results/score/{protocol}/{submission}/{case}.csv, one row
+Input: the answers, the truth, and the prompts where a protocol measures them. Output: results/score/{protocol}/{submission}/{case}.csv, one row
 per interaction, label and metric; results/score/{protocol}/{submission}_metrics.csv, one row a case
 in the reference evaluation's columns; {submission}_labels.csv, one row per label or region and metric.
 """
@@ -10,6 +10,7 @@ rule score:
     input:
         truth=rules.prepare.output.truth,
         answers=answers_of,
+        prompts=measured_prompts,
     output:
         "results/score/{protocol}/{submission}/{case}.csv",
     log:

@@ -27,11 +27,13 @@ from segarena.files import read_json
 from segarena.prompt import step as prompt_step
 from segarena.protocol import (
     Protocol,
+    needs_prompts,
     prompt_values,
     regions,
     repetitions,
     steps,
     wants_areas,
+    wants_prompts,
 )
 from segarena.provenance import code_digest, file_digest
 from segarena.rank import step as rank_step
@@ -39,6 +41,7 @@ from segarena.score import metrics_step
 from segarena.score import step as score_step
 from segarena.score.metrics import column
 from segarena.score.noc import AREAS
+from segarena.score.prompted import COUNTS
 from segarena.score.table import INVENTED
 from segarena.untrusted import json_value, printable
 
@@ -319,6 +322,7 @@ def _check_scores(archived: Archived, found: Findings) -> None:
         names = {column(metric) for metric in protocol["metrics"]}
         extra = [row for row in rows[1:] if len(row) != 4 or row[2] not in names]
         known = {INVENTED, *(AREAS if wants_areas(protocol) else ())}
+        known |= set(COUNTS if wants_prompts(protocol) else ())
         strange = [row for row in extra if len(row) != 4 or row[2] not in known]
         if strange:
             line = ",".join(strange[0])
@@ -552,13 +556,18 @@ def _check_values(
     if not numbers:
         return
     answers = [archived.file("predict", repetition, submission, case, f"{k}.npz") for k in numbers]
+    read: dict[str, Any] = {"truth": files["truth"], "answers": answers}
+    metrics = protocol["metrics"]
+    if wants_prompts(protocol) and len(numbers) == len(steps(protocol)):
+        read["prompts"] = [
+            archived.file("prompt", repetition, submission, case, f"{k}.json") for k in numbers
+        ]
+    elif wants_prompts(protocol):  # without the answers before, changes cannot be computed again
+        unknown = {*COUNTS, *(column(metric) for metric in metrics if needs_prompts(metric))}
+        metrics = [metric for metric in metrics if not needs_prompts(metric)]
+        lines = [line for line in lines if line.split(",")[2] not in unknown]
     output = tmp / "scores.csv"
-    score_step.main(
-        {"truth": files["truth"], "answers": answers},
-        str(output),
-        protocol["metrics"],
-        **_score_options(protocol),
-    )
+    score_step.main(read, str(output), metrics, **_score_options(protocol))
     made = output.read_text(encoding="utf-8").splitlines()[1:]
     for position, k in enumerate(numbers, start=1):
         here = [line.split(",", 1)[1] for line in lines if line.startswith(f"{k},")]

@@ -54,6 +54,13 @@ def rankable(protocol: Mapping[str, Any]) -> list[str]:
         found.append("SecondsPerClick")
         if "min_area_px" in noc:
             found += [f"{name}_Final_min{noc['min_area_px']}" for name in names]
+    regretted = protocol["series"].get("regret", ())
+    found += [f"{name}_{what}" for name in regretted for what in ("Regret", "Harmful")]
+    effort = protocol["series"].get("effort")
+    if effort is not None:
+        found += ["Boxes", "Clicks", "ScribbledVoxels", "EffortSeconds"]
+        found += [f"EffortSeconds_{k}" for k in numbers]
+        found += [f"{name}@{most:g}s" for most in effort.get("at", ()) for name in names]
     return found
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from segarena.score.metrics import METRICS, column
 
-_SUFFIX = re.compile(r"_(AUC|Final|\d+|Final_min\d+)$")
+_SUFFIX = re.compile(r"(_(AUC|Final|\d+|Final_min\d+)|@[\d.]+s)$")
+_EFFORT = re.compile(r"Boxes|Clicks|ScribbledVoxels|EffortSeconds(_\d+)?|.+_(Regret|Harmful)")
 _TIMES = re.compile(r"TotalRunningTime|RunningTime_\d+|SecondsPerClick")
 
 
@@ -47,7 +48,11 @@ def directions(
         if name.startswith(("NoC@", "NoF@")):
             smaller.add(name)
             worst[name] = float(interactions) if name.startswith("NoC@") else 1.0
-        elif is_time(name) or (metric is not None and not metric.larger_is_better):
+        elif (
+            is_time(name)
+            or _EFFORT.fullmatch(name)
+            or (metric is not None and not metric.larger_is_better)
+        ):
             smaller.add(name)
         elif metric is not None and math.isfinite(metric.range[0]):
             worst[name] = metric.range[0]

@@ -107,7 +107,7 @@ def _table(path: Path, *, cases: int) -> pd.DataFrame:
     table = table.rename(columns={"CaseName": "case"})
     table["case"] = table["case"].str.removesuffix(".npz")
     where = {"submission": submission, "repetition": path.parent.name}
-    return table.assign(**where)
+    return pd.concat([table, pd.DataFrame(where, index=table.index)], axis=1)
 
 
 def _spread(per_repetition: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:

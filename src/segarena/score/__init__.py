@@ -48,8 +48,13 @@ def measured(
     spacing_mm: Sequence[float] | None,
     metrics: Iterable[Mapping[str, Any]],
     labels: Sequence[int] | None,
+    regions: Mapping[str, Sequence[int]] | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return what `score` returns, and its warnings."""
+    """Return what `score` returns, and its warnings.
+
+    regions: labels whose unions are measured as well, by name; also where a side has none of them.
+    """
+    import numpy as np
     import pandas as pd
 
     from segarena.errors import CaseError
@@ -57,7 +62,8 @@ def measured(
     from segarena.score.read import check_labels, read_files, spacing_for
 
     metrics = list(metrics)
-    catalogue.check(metrics)
+    unions = dict(regions or {})
+    catalogue.check(metrics, regions=unions)
     notes: list[str] = []
     names = ("truth", "answer")
     if isinstance(truth, str | Path) and isinstance(answer, str | Path):
@@ -74,9 +80,14 @@ def measured(
     if spacing_mm is None:
         raise CaseError("score: no spacing: give spacing_mm, in mm and in the order (z, y, x)")
     spacing_mm = catalogue.spacing_of(spacing_mm)
-    found = catalogue.score(truth, answer, spacing_mm, metrics, labels=labels)
+    found = catalogue.score(truth, answer, spacing_mm, metrics, labels=labels, regions=unions)
     if not found and metrics:
         raise CaseError("truth is empty: it has no label to measure; name the labels with `labels`")
+    for name, members in unions.items():
+        one, other = (np.isin(ids, members).astype(np.uint8) for ids in (truth, answer))
+        found += catalogue.score(
+            one, other, spacing_mm, metrics, labels=[1], ids={1: name}, regions=unions
+        )
     notes += _notes(truth, answer, metrics, labels)
     units = {catalogue.column(m): catalogue.METRICS[m["name"]].unit for m in metrics}
     table = pd.DataFrame(found, columns=["label", "metric", "value"])

@@ -3,10 +3,12 @@
 import argparse
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segarena.errors import ConfigError
+from segarena.protocol import load, needs_prompts, regions
 from segarena.score import DEFAULT_METRICS, measured
 
 
@@ -25,6 +27,12 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         metavar="NAME[,KEY=VALUE...]",
         help="a metric of the catalogue with its parameters; may be given several times",
+    )
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="take the metrics and the regions of a protocol, by its name or its file, but for "
+        "metrics that need prompts",
     )
     parser.add_argument(
         "--spacing",
@@ -46,9 +54,18 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segarena score` and return its exit code; raises CaseError or ConfigError."""
-    metrics = [_metric(text) for text in arguments.metric or ()] or DEFAULT_METRICS
+    metrics: Sequence[Mapping[str, Any]] = DEFAULT_METRICS
+    unions: Mapping[str, Sequence[int]] = {}
+    if arguments.metric and arguments.protocol:
+        raise ConfigError("score: give --metric or --protocol, not both")
+    if arguments.metric:
+        metrics = [_metric(text) for text in arguments.metric]
+    elif arguments.protocol:
+        protocol = load(arguments.protocol)
+        metrics = [metric for metric in protocol["metrics"] if not needs_prompts(metric)]
+        unions = regions(protocol)
     table, notes = measured(
-        arguments.truth, arguments.answer, arguments.spacing, metrics, arguments.label
+        arguments.truth, arguments.answer, arguments.spacing, metrics, arguments.label, unions
     )
     for note in notes:
         print(f"segarena: warning: {note}", file=sys.stderr)

@@ -4,6 +4,7 @@ The metric never steers the interactions; these numbers are derived from the fin
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,3 +35,25 @@ def interactions_to_reach(
         if value >= target if larger_is_better else value <= target:
             return Reached(interaction, True)
     return Reached(len(values), False)
+
+
+def regret(values: Sequence[float], *, larger_is_better: bool = True) -> float:
+    """Return the largest drop of a series below the best value that it had before; 0 at least.
+
+    A series that never gets worse has no regret; one that ends at its best may have had some.
+    """
+    best_so_far, drop = math.nan, 0.0
+    for value in values:
+        signed = value if larger_is_better else -value
+        if best_so_far > signed:
+            drop = max(drop, best_so_far - signed)
+        if math.isnan(best_so_far) or signed > best_so_far:
+            best_so_far = signed
+    return drop
+
+
+def harmful(values: Sequence[float], *, larger_is_better: bool = True) -> float:
+    """Return the share of the interactions after the first that made a series worse; 0 of none."""
+    pairs = list(itertools.pairwise(values))
+    worse = sum(after < before if larger_is_better else after > before for before, after in pairs)
+    return worse / len(pairs) if pairs else 0.0

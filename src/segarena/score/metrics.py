@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segarena.errors import CaseError, ConfigError
+from segarena.protocol import needs_prompts
 from segarena.protocol import regions as regions_of
-from segarena.score import overlap, surface, topology
+from segarena.score import lesions, overlap, prompted, surface, topology
 from segarena.score.pair import Pair, Spacing, pairs
+from segarena.score.prompted import Interaction
 
 OUTSIDE_KEYS = {"name", "as", "zero_unless", "empty", "worst_mm"}
 """Keys of a protocol's metric that are not parameters of the metric itself."""
@@ -39,14 +41,16 @@ class Score(NamedTuple):
 class Parameter:
     """What a metric's parameter may be.
 
-    default: None where it must be given. choices: the words it may be, or None for a number from
-    above 0 to `at_most`. per_label: a mapping from labels to numbers, with a `default`, will do as
-    well. one_of: parameters of which exactly one must be given, this one among them.
+    default: None where it must be given. choices: what it may be, or None for a number from above 0
+    to `at_most`, or 0 with `or_zero`. per_label: a mapping from labels to numbers, with a
+    `default`, will do as well. one_of: parameters of which exactly one must be given, this one
+    among them.
     """
 
     default: Any = None
     choices: tuple[Any, ...] | None = None
     at_most: float = INF
+    or_zero: bool = False
     per_label: bool = False
     one_of: tuple[str, ...] = ()
 
@@ -60,13 +64,14 @@ SURFACE = {"points": POINTS, "dimensions": DIMENSIONS}
 class Metric:
     """One metric of the catalogue.
 
-    needs: "labels", "surfaces" or "probabilities". empty_answer, empty_truth, both_empty: the value
-    then; None where the function knows. range: smallest and largest value. larger_is_better: None
-    where a value is the better the nearer it is to 0, which no ranking knows.
+    needs: "labels", "surfaces" or "prompts". empty_answer, empty_truth, both_empty: the value
+    then; None where the function knows. A function returns None where nothing is left to measure,
+    which counts as both empty. range: smallest and largest value. larger_is_better: None where a
+    value is the better the nearer it is to 0, which no ranking knows.
     """
 
     name: str
-    function: Callable[..., float]
+    function: Callable[..., float | None]
     unit: str
     larger_is_better: bool | None
     range: tuple[float, float]
@@ -132,6 +137,24 @@ _RIM = {
     "distance": Parameter("euclidean", ("euclidean", "chessboard")),
 }
 _THINNING = {"thinning": Parameter("doubled", ("doubled", "skimage"))}
+_CONNECTIVITY = {"connectivity": Parameter(26, (26, 18, 6))}
+_INSTANCES = {"instances": Parameter("components", ("components", "labels"))} | _CONNECTIVITY
+_LESIONS = {
+    "dilation": Parameter(0, at_most=32, or_zero=True),
+    "smallest_mm3": Parameter(0, or_zero=True),
+}
+_MATCHING = (
+    _INSTANCES
+    | {
+        "match": Parameter("iou", ("iou", "overlap")),
+        "at_least": Parameter(0.5, at_most=1),
+        "strict": Parameter(False, (False, True)),
+        "assign": Parameter("one_to_one", ("one_to_one", "many_to_one", "any")),
+    }
+    | _LESIONS
+)
+_QUALITY = {"quality": Parameter("iou", ("iou", "dsc"))}
+_WORST_LESION = {"worst_mm": Parameter()}
 
 METRICS = {
     metric.name: metric
@@ -165,6 +188,41 @@ METRICS = {
         Metric("Betti1Error", topology.betti1_error, *_COUNT),
         Metric("Betti2Error", topology.betti2_error, *_COUNT),
         Metric("EulerError", topology.euler_error, *_COUNT),
+        Metric("F1", lesions.f1, *_SHARE, "labels", 0, 0, NAN, _MATCHING),
+        Metric("LesionPrecision", lesions.precision, *_SHARE, "labels", 0, 0, NAN, _MATCHING),
+        Metric("LesionRecall", lesions.recall, *_SHARE, "labels", 0, NAN, NAN, _MATCHING),
+        Metric("PQ", lesions.panoptic, *_SHARE, "labels", 0, 0, NAN, _MATCHING | _QUALITY),
+        Metric("SQ", lesions.quality, *_SHARE, "labels", 0, 0, NAN, _MATCHING | _QUALITY),
+        Metric("RQ", lesions.f1, *_SHARE, "labels", 0, 0, NAN, _MATCHING),
+        Metric("DSC_TP", lesions.dsc_tp, *_SHARE, "labels", 0, 0, NAN, _MATCHING),
+        Metric(
+            "NSD_TP", lesions.nsd_tp, *_SHARE, "surfaces", 0, 0, NAN,
+            _TOLERANCE | SURFACE | _MATCHING,
+        ),
+        Metric("MASD_TP", lesions.masd_tp, *_DISTANCE, SURFACE | _MATCHING),
+        Metric("LesionFP", lesions.false_positives, *_COUNT, _MATCHING),
+        Metric("LesionFN", lesions.false_negatives, *_COUNT, _MATCHING),
+        Metric(
+            "FPVolume", lesions.false_positive_volume, "ml", False, (0, INF), "labels",
+            None, None, None, _INSTANCES,
+        ),
+        Metric(
+            "FNVolume", lesions.false_negative_volume, "ml", False, (0, INF), "labels",
+            None, None, None, _INSTANCES,
+        ),
+        Metric(
+            "LesionDSC", lesions.lesion_dsc, *_SHARE, "labels", None, 0, NAN,
+            _CONNECTIVITY | _LESIONS,
+        ),
+        Metric(
+            "LesionHD95", lesions.lesion_hd95, "mm", False, (0, INF), "surfaces", None, None, NAN,
+            _CONNECTIVITY | _LESIONS | _WORST_LESION,
+        ),
+        Metric("CCDSC", lesions.component_dsc, *_SHARE, "labels", 0, 0, NAN, _CONNECTIVITY),
+        Metric("Adherence", prompted.adherence, *_SHARE, "prompts", None, None, None),
+        Metric(
+            "Collateral", prompted.collateral, "1", False, (0, 1), "prompts", None, None, None
+        ),
     )
 }  # fmt: skip
 
@@ -184,13 +242,21 @@ EMPTY_SETS: dict[str, dict[str, tuple[Any, Any, Any]]] = {
         **dict.fromkeys(_OVERLAPS, _ONE_OR_NONE),
         **dict.fromkeys(_DISTANCES, (0.0, DIAGONAL, DIAGONAL)),
     },
-    "brats2023": {"DSC": _ONE_OR_NONE, **dict.fromkeys(("HD", "HD95"), (0.0, 374.0, 374.0))},
+    "brats2023": {
+        "DSC": _ONE_OR_NONE,
+        "LesionDSC": (1.0, 0.0, None),
+        "LesionHD95": (0.0, None, None),
+        **dict.fromkeys(("HD", "HD95"), (0.0, 374.0, 374.0)),
+    },
     "flare": dict.fromkeys(("DSC", "NSD"), _ONE_OR_NONE),
     "toothfairy3": {"DSC": _ONE_OR_NONE},
     "topcow": {"DSC": (NAN, 0.0, 0.0), "HD95": (NAN, 90.0, 90.0)},
-    "autopet": {"DSC": (NAN, NAN, 0.0)},
+    "autopet": {"DSC": (NAN, NAN, 0.0), "FNVolume": (NAN, NAN, None)},
 }
-"""Named rules for labels without voxels: set -> metric -> values in the order of EMPTY_SIDES."""
+"""Named rules for labels without voxels: set -> metric -> values in the order of EMPTY_SIDES.
+
+None: the metric is computed as usual.
+"""
 
 
 def score(
@@ -202,19 +268,26 @@ def score(
     labels: Sequence[int] | None = None,
     ids: Mapping[int, int | str] | None = None,
     regions: Collection[str] = (),
+    interaction: Interaction | None = None,
 ) -> list[Score]:
     """Measure an answer: one score per label and metric, labels first, metrics as listed.
 
     truth, answer: label maps (D, H, W), 0 is background. spacing_mm: (z, y, x), three numbers above
     0. metrics: a protocol's list, for example [{"name": "NSD", "tolerance_mm": 2}]. labels: those
     of the truth, sorted, unless given. ids: what scores and parameters per label call a label of
-    the maps; without it they are the same. regions: see `check`. Raises ConfigError as `check`
-    does, CaseError where the maps cannot be compared or the spacing is not one.
+    the maps; without it they are the same. regions: see `check`. interaction: what metrics of
+    prompts need. Raises ConfigError as `check` does, CaseError where the maps cannot be compared or
+    the spacing is not one.
     """
     metrics = list(metrics)
     check(metrics, regions=regions)
+    for metric in metrics if interaction is None else ():
+        if needs_prompts(metric):
+            raise ConfigError(
+                f"{column(metric)}: needs the prompts of a run; list it in the protocol of a run"
+            )
     return [
-        Score(label_id, column(metric), _value(pair, metric, label_id))
+        Score(label_id, column(metric), _value(pair, metric, label_id, interaction))
         for pair in pairs(truth, answer, spacing_of(spacing_mm), labels)
         for label_id in [(ids or {}).get(pair.label, pair.label)]
         for metric in metrics
@@ -265,6 +338,19 @@ def check_protocol(protocol: Mapping[str, Any]) -> None:
     for position, metric in enumerate(protocol["metrics"]):
         if "zero_unless" in metric:
             _check_gate(f"metrics.{position}.zero_unless", metric, listed)
+        if metric.get("instances") == "labels" and regions_of(dict(protocol)):
+            raise ConfigError(
+                f"metrics.{position}.instances: is labels, but the protocol has regions, whose "
+                "voxels have no ids; write components, or remove the regions"
+            )
+        if needs_prompts(metric) and regions_of(dict(protocol)):
+            raise ConfigError(
+                f"metrics.{position}.name: {metric['name']} needs prompts, which are for labels, "
+                "not for regions; remove it, or the regions"
+            )
+    for name in protocol["series"].get("regret", ()):
+        if name not in listed:
+            raise ConfigError(f"series.regret: is {name!r}; one of {', '.join(listed)} is expected")
 
 
 def _check_gate(key: str, metric: Mapping[str, Any], listed: Mapping[str, Metric]) -> None:
@@ -319,6 +405,19 @@ def _check_parameters(
         )
     if given.get("distance") == "chessboard":
         _check_chessboard(key, given)
+    _check_instances(key, given)
+
+
+def _check_instances(key: str, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a parameter of instances has no effect beside another."""
+    if given.get("dilation", 0) != int(given.get("dilation", 0)):
+        raise ConfigError(f"{key}.dilation: is {given['dilation']}; a whole number is expected")
+    unused = {"instances": ("labels", ("connectivity", "dilation"))}
+    unused |= {"match": ("overlap", ("at_least", "strict"))}
+    for name, (value, others) in unused.items():
+        for other in others if given.get(name) == value else ():
+            if other in given:
+                raise ConfigError(f"{key}.{other}: has no effect with `{name}: {value}`; remove it")
 
 
 def _check_chessboard(key: str, given: Mapping[str, Any]) -> None:
@@ -342,8 +441,9 @@ def _check_value(key: str, parameter: Parameter, value: Any, regions: Collection
             if label != "default" and label not in regions and not _is_label(label):
                 raise ConfigError(f"{key}: {label!r} is no label; write a number from 1 on")
             _check_value(f"{key}.{label}", Parameter(), number)
-    elif not _is_number(value) or not 0 < value < INF:
-        raise ConfigError(f"{key}: is {value!r}; a number above 0 is expected")
+    elif not _is_number(value) or not (0 < value < INF or (parameter.or_zero and value == 0)):
+        above = "from" if parameter.or_zero else "above"
+        raise ConfigError(f"{key}: is {value!r}; a number {above} 0 is expected")
     elif value > parameter.at_most:
         raise ConfigError(f"{key}: is {value!r}; at most {parameter.at_most} is expected")
 
@@ -392,15 +492,22 @@ def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
         _check_value(f"{key}.worst_mm", Parameter(), given["worst_mm"])
 
 
-def _value(pair: Pair, given: Mapping[str, Any], label_id: int | str) -> float:
+def _value(
+    pair: Pair, given: Mapping[str, Any], label_id: int | str, interaction: Interaction | None
+) -> float:
     """Return a metric's value for a label, never worse than `worst_mm`."""
+    if needs_prompts(given):
+        return float(METRICS[given["name"]].function(pair, interaction) or 0)
     value = _uncapped(pair, given, label_id)
     return min(value, _millimetres(given["worst_mm"], pair)) if "worst_mm" in given else value
 
 
 def _uncapped(pair: Pair, given: Mapping[str, Any], label_id: int | str) -> float:
     metric = METRICS[given["name"]]
-    empty = _empty_value(metric, pair, given.get("empty", {}))
+    if given.get("instances") == "labels":
+        pair = pair.case
+    rule = given.get("empty", {})
+    empty = _empty_value(metric, pair, rule)
     if empty is not None:
         return _millimetres(empty, pair)
     parameters = {
@@ -414,20 +521,26 @@ def _uncapped(pair: Pair, given: Mapping[str, Any], label_id: int | str) -> floa
         )
     # A slab stays in place: where distances tie with a tolerance, the order of the axes counts.
     seen = pair if parameters.get("dimensions") == 3 else pair.in_plane
-    return float(metric.function(seen, **parameters))
+    value = metric.function(seen, **parameters)
+    return _millimetres(_rule(metric, rule)["both"], pair) if value is None else float(value)
 
 
 def _empty_value(metric: Metric, pair: Pair, rule: Any) -> Any:
     """Return the value of a label that has no voxels on a side, or None where it is measured."""
     if pair.truth_voxels and pair.answer_voxels:
         return None
+    values = _rule(metric, rule)
+    if pair.truth_voxels:
+        return values["answer"]
+    return values["truth"] if pair.answer_voxels else values["both"]
+
+
+def _rule(metric: Metric, rule: Any) -> dict[str, Any]:
+    """Return the value of each of EMPTY_SIDES, by a metric's own rule or a protocol's."""
+    own = (metric.both_empty, metric.empty_truth, metric.empty_answer)
     if isinstance(rule, str):
         rule = dict(zip(EMPTY_SIDES, EMPTY_SETS[rule][metric.name], strict=True))
-    if pair.truth_voxels:
-        return rule.get("answer", metric.empty_answer)
-    if pair.answer_voxels:
-        return rule.get("truth", metric.empty_truth)
-    return rule.get("both", metric.both_empty)
+    return dict(zip(EMPTY_SIDES, own, strict=True)) | dict(rule)
 
 
 def _millimetres(value: Any, pair: Pair) -> float:

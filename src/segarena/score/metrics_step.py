@@ -29,12 +29,21 @@ def main(
         asked = [status != "not_asked" for status in statuses]
         failed = unanswered(statuses, values["on_failure"])
         scores = read_scores(path)
-        labels = None
+        labels = given = None
         if over != "labels":
             labels = len(next(iter(next(iter(scores.values())).values())))
-            scores = read_scores(path, over=over)
+            given, scores = scores, read_scores(path, over=over)
         rows.append(
-            row(case, scores, seconds, values, asked=asked, unanswered=failed, labels=labels)
+            row(
+                case,
+                scores,
+                seconds,
+                values,
+                asked=asked,
+                unanswered=failed,
+                labels=labels,
+                given=given,
+            )
         )
     write_table(output, rows)
     write_table(labels_output, label_rows(score_files, values), columns=LABEL_COLUMNS)

@@ -30,7 +30,8 @@ class Pair:
     """One label in truth and answer.
 
     maps: truth and answer as the kernels take them. box: where either has the label, (z, y, x) of
-    the first voxel and of the one after the last. kept: what is costly and was already made.
+    the first voxel and of the one after the last. cache: what is costly and was already made.
+    of_case: the same for all labels of the maps together.
     """
 
     label: int
@@ -41,6 +42,7 @@ class Pair:
     answer_voxels: int
     common_voxels: int
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+    of_case: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def dimensions(self) -> int:
@@ -58,6 +60,24 @@ class Pair:
         z, y, x = (self.spacing_mm[axis] for axis in axes)
         box = self.box[[*axes, *(axis + 3 for axis in axes)]]
         return replace(self, maps=(truth, answer), box=box, spacing_mm=(z, y, x), cache={})
+
+    @property
+    def case(self) -> "Pair":
+        """All labels of the maps together, as label 0; for instances, whose ids are the labels."""
+        if "case" not in self.of_case:
+            truth, answer = (labels > 0 for labels in self.maps)
+            box = np.array([0, 0, 0, *self.maps[0].shape], np.int32)
+            self.of_case["case"] = Pair(
+                0,
+                self.maps,
+                box,
+                self.spacing_mm,
+                int(np.count_nonzero(truth)),
+                int(np.count_nonzero(answer)),
+                int(np.count_nonzero(truth & answer)),
+            )
+        found: Pair = self.of_case["case"]
+        return found
 
     @cached_property
     def masks(self) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +115,7 @@ def pairs(
         if max(labels) > np.iinfo(maps[0].dtype).max:
             maps = maps[0].astype(np.uint16), maps[1].astype(np.uint16)
     counted = masks.tally(*maps, labels)
+    of_case: dict[Any, Any] = {}
     for row, label in enumerate(counted.labels):
         yield Pair(
             int(label),
@@ -104,4 +125,5 @@ def pairs(
             int(counted.truth_voxels[row]),
             int(counted.answer_voxels[row]),
             int(counted.common_voxels[row]),
+            of_case=of_case,
         )

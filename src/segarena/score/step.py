@@ -10,9 +10,9 @@ import numpy as np
 
 from segarena import masks
 from segarena.case import asked_labels, ignored, read_answer, read_truth, spacing_of
-from segarena.files import atomic_write
+from segarena.files import atomic_write, read_json
 from segarena.protocol import counts_empty_truth
-from segarena.score import reuse
+from segarena.score import prompted, reuse
 from segarena.score.metrics import METRICS, column, score
 from segarena.score.noc import AREAS
 from segarena.score.table import INVENTED
@@ -30,6 +30,9 @@ def main(
 ) -> None:
     """Write one row per interaction, label (by its id) and metric; with `areas`, the sizes too.
 
+    files: the truth, the answers, and where a protocol measures them, the prompts of each
+    interaction; what the user gave so far has rows then, too (segarena.score.prompted.COUNTS).
+
     Labels that an answer has and the truth does not have get a row each, with their voxels, by the
     number that the answer gave them. regions: ids of labels whose unions are measured as well, by
     name; their rows come last. One of which the truth has no label is left out. In a case without
@@ -38,10 +41,11 @@ def main(
     What was measured before from the same files, by the same `code`, is not measured again.
     """
     table = Path(output)
-    read = [files["truth"], *files["answers"]]
+    read = [files["truth"], *files["answers"], *files.get("prompts", ())]
     asked = dict(regions or {})
     made_from = reuse.made_from(read, ignore_label=ignore_label, regions=asked, code=code)
     columns = {column(metric): metric for metric in metrics} | dict.fromkeys(AREAS if areas else ())
+    columns |= dict.fromkeys(prompted.COUNTS if files.get("prompts") else ())
     columns |= {INVENTED: None}
     values, known = reuse.values_of(table, made_from, columns)
     missing = [metric for metric in metrics if column(metric) not in known]
@@ -81,16 +85,31 @@ def _measured(
     gts = truth.gts if outside is None else np.where(outside, 0, truth.gts)
     asked = asked_labels(truth, ignore_label)
     uncounted = set() if gts.any() else _uncounted(metrics)
+    prompts = [read_json(path) for path in files.get("prompts", ())]
+    before = None
     for k, answer in enumerate(files["answers"], start=1):
         segs = read_answer(answer)
         if outside is not None:
             segs = np.where(outside, 0, segs)
+        now = None
+        if prompts:
+            earlier = prompts[k - 2] if k > 1 else None
+            now = prompted.interaction(prompts[k - 1], earlier, before)
+            values |= _given(prompts[k - 1], k, truth.ids, regions)
+        before = segs
         for label, voxels in masks.invented(gts, segs).items():
             if label not in asked:
                 values[k, str(label), INVENTED] = repr(float(voxels))
         for one, other, ids, labels in _all_maps(gts, segs, truth.ids, regions, asked):
             for name_or_id, metric, value in score(
-                one, other, spacing_mm, metrics, labels=labels, ids=ids, regions=regions
+                one,
+                other,
+                spacing_mm,
+                metrics,
+                labels=labels,
+                ids=ids,
+                regions=regions,
+                interaction=now,
             ):
                 counted = math.nan if metric in uncounted else float(value)
                 values[k, str(name_or_id), metric] = repr(counted)
@@ -107,6 +126,23 @@ def _uncounted(metrics: list[dict[str, Any]]) -> set[str]:
         column(metric)
         for metric in metrics
         if not counts_empty_truth(metric) and METRICS[metric["name"]].both_empty is not None
+    }
+
+
+def _given(
+    prompts: Mapping[str, Any], k: int, ids: Mapping[int, int], regions: Mapping[str, list[int]]
+) -> reuse.Values:
+    """Return what the user gave for each label up to an interaction, and for regions the sums."""
+    by_id = {ids[number]: given for number, given in prompted.counts(prompts).items()}
+    groups = {str(label): [label] for label in by_id}
+    groups |= {
+        name: [label for label in members if label in by_id] for name, members in regions.items()
+    }
+    return {
+        (k, group, name): repr(float(sum(by_id[label][name] for label in labels)))
+        for group, labels in groups.items()
+        if labels
+        for name in prompted.COUNTS
     }
 
 

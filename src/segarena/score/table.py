@@ -17,9 +17,10 @@ import numpy as np
 from segarena.errors import CaseError, EngineError
 from segarena.files import atomic_write, read_lines
 from segarena.protocol import has_empty_rule
-from segarena.score.curves import auc
+from segarena.score.curves import auc, harmful, regret
 from segarena.score.metrics import METRICS, column
 from segarena.score.noc import AREAS, failed, large_enough, noc
+from segarena.score.prompted import COUNTS, seconds_of
 
 Scores = dict[str, dict[int, list[float]]]
 Row = dict[str, Any]
@@ -73,18 +74,21 @@ def row(
     asked: Sequence[bool] | None = None,
     unanswered: Sequence[bool] = (),
     labels: int | None = None,
+    given: Scores | None = None,
 ) -> Row:
     """Return a case's row: means over labels, AUC, final value, running times in seconds.
 
     values: the protocol's metrics, series and time. asked: whether each interaction was asked for;
     all were, unless given. unanswered: see `unanswered`; in a case without foreground such an
     interaction has the worst scores, since the empty answer is the right one, but nobody gave it.
-    labels: how many the case has, where `scores` are those of regions.
+    labels: how many the case has, where `scores` are those of regions; given: the scores of its
+    labels then.
     Where the case took longer than the protocol allows and `on_overtime` is zero, all its scores
     are 0, as the challenge's rules say; or infinite, where less is better.
     """
     if len(seconds) != len(next(iter(scores.values()))):
         raise EngineError(f"{case}: interactions are missing in its scores; delete them, run again")
+    given = given or scores
     if any(unanswered) and not any(map(any, scores.get(AREAS[0], {0: [1]}).values())):
         failed_at = [k for k, is_failed in enumerate(unanswered, start=1) if is_failed]
         scores = {
@@ -115,6 +119,8 @@ def row(
         "runtime_upperbound": bound,
         **_noc_columns(scores, seconds, values, asked or [True] * len(seconds)),
         **_empty_columns(scores, values["metrics"]),
+        **_regret_columns(means, values),
+        **_effort_columns(means, given, values),
     }
 
 
@@ -153,7 +159,8 @@ def _noc_columns(
     wanted = values["series"].get("noc")
     if wanted is None:
         return {}
-    name = next(column(metric) for metric in values["metrics"] if metric["name"] == "IoU")
+    ious = [column(metric) for metric in values["metrics"] if metric["name"] == "IoU"]
+    name = wanted.get("metric") or ious[0]
     every = zip(*(scores[name][k] for k in sorted(scores[name])), strict=True)
     # A label without any IoU is one that does not count: neither truth nor answer has it.
     series = [one for one in every if not all(map(math.isnan, one))]
@@ -183,6 +190,47 @@ def _empty_columns(scores: Scores, metrics: Sequence[dict[str, Any]]) -> Row:
     return {f"{name}_Empty": number for name in ruled}
 
 
+def _regret_columns(means: dict[str, np.ndarray], values: dict[str, Any]) -> Row:
+    """Return how far each of `series.regret` fell below its best, and how often it got worse."""
+    known = _directions(values["metrics"])
+    columns: Row = {}
+    for name in values["series"].get("regret", ()):
+        for what, function in (("Regret", regret), ("Harmful", harmful)):
+            larger = known[name] is not False
+            columns[f"{name}_{what}"] = function(means[name].tolist(), larger_is_better=larger)
+    return columns
+
+
+def _effort_columns(means: dict[str, np.ndarray], given: Scores, values: dict[str, Any]) -> Row:
+    """Return what the user gave, how long it takes by `series.effort`, and scores by that time.
+
+    A score at so many seconds is that of the last interaction that a person has finished by then;
+    the worst value before the first one.
+    """
+    model = values["series"].get("effort")
+    if model is None:
+        return {}
+    numbered = sorted(given[COUNTS[0]])
+    totals = [{name: sum(given[name][k]) for name in COUNTS} for k in numbered]
+    spent = [seconds_of(total, model) for total in totals]
+    boxes, clicks, voxels = (totals[-1][name] for name in COUNTS)
+    columns: Row = {"Boxes": boxes, "Clicks": clicks, "ScribbledVoxels": voxels}
+    columns |= {"EffortSeconds": spent[-1]}
+    columns |= {f"EffortSeconds_{k}": spent[k - 1] for k in numbered}
+    known = _directions(values["metrics"])
+    for most in model.get("at", ()):
+        done = sum(seconds <= most for seconds in spent)
+        columns |= {
+            f"{name}@{most:g}s": float(series[done - 1]) if done else _WORST[known[name]]
+            for name, series in means.items()
+        }
+    return columns
+
+
+def _directions(metrics: Sequence[dict[str, Any]]) -> dict[str, bool | None]:
+    return {column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
+
+
 def _large_columns(scores: Scores, values: dict[str, Any], min_area: int) -> Row:
     """Return each metric's last mean over the labels that a fork's filter keeps, and their number.
 
@@ -204,8 +252,7 @@ def _worst(
     series: dict[int, list[float]], name: str, metrics: list[dict[str, Any]]
 ) -> dict[int, list[float]]:
     """Return a metric's series as of answers that do not count; what has no value has none."""
-    known = {column(metric): METRICS[metric["name"]].larger_is_better for metric in metrics}
-    value = _WORST[known.get(name, True)]
+    value = _WORST[_directions(metrics).get(name, True)]
     return {
         k: [math.nan if math.isnan(label) else value for label in labels]
         for k, labels in series.items()

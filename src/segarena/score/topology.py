@@ -144,7 +144,7 @@ def _cavities(words: np.ndarray, shape: np.ndarray) -> int:
     outside = np.zeros_like(words)
     outside[:depth, :height] = ~words[:depth, :height] & row
     rows, starts, stops = masks.runs(outside)
-    roots = masks.components((rows, starts, stops), outside.shape[1], False)
+    roots = masks.components((rows, starts, stops), outside.shape[1], 6)
     z, y = np.divmod(np.repeat(np.arange(len(rows) - 1), np.diff(rows)), outside.shape[1])
     reaches = (z == 0) | (y == 0) | (starts == 0)
     reaches |= (z == depth - 1) | (y == height - 1) | (stops == width)
