@@ -251,8 +251,12 @@ def test_every_runtimes_command_by_hand_runs(
     runtime: str, folder: Path, report: Any, base_image: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The printed command is the runtime's own, runs as it stands and leaves the answer."""
-    np.savez_compressed(folder / "answer.npz", segs=np.ones((20, 64, 72), np.uint8))
-    (folder / "predict.sh").write_text("cp answer.npz outputs/$(ls inputs)\n")
+    for name, shape in (("small", (20, 64, 72)), ("large", (20, 256, 288))):
+        np.savez_compressed(folder / f"{name}.npz", segs=np.ones(shape, np.uint8))
+    (folder / "predict.sh").write_text(
+        "name=$(ls inputs); case $name in *large*) size=large;; *) size=small;; esac\n"
+        "cp $size.npz outputs/$name\n"
+    )
     archive = tmp_path / "team.tar.gz"
     write_docker_archive(archive, [base_image("tiny"), (folder, "/workspace")])
     checked = report(archive, runtime=runtime)

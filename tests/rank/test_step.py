@@ -167,4 +167,4 @@ def test_what_the_bundled_protocols_say_of_time() -> None:
         "worst",
         "worst",
     ]
-    assert [load(name)["version"] for name in time] == [2, 1, 2, 2]
+    assert [load(name)["version"] for name in time] == [3, 2, 2, 2]

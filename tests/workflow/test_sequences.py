@@ -17,7 +17,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Season:
 def test_one_run_after_any_change_gives_what_an_empty_folder_gives(
     seed: int, base: Season, tmp_path: Path
 ):
-    """Nothing differs and nothing is asked twice; benchmarks/sequences.py has many more."""
+    """Nothing differs and nothing is asked twice; benchmarks/changes.py has many more."""
     season = Season(tmp_path, seed, base)
     happened = [season.step() for _ in range(3)]
     assert season.faults() == [], happened

@@ -1,6 +1,6 @@
 """Let random changes happen to a run, and see whether it always gives what an empty folder gives.
 
-    python benchmarks/sequences.py [--sequences 200] [--changes 3] [--first 1]
+    python benchmarks/changes.py [--sequences 200] [--changes 3] [--first 1]
 
 Each sequence starts from a copy of a finished run. After each change the workflow runs once; after
 the last one its results are compared with those of a run in an empty folder, byte for byte without
