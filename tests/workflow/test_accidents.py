@@ -163,7 +163,8 @@ def test_a_run_that_is_killed_again_and_again_finishes(
                 os.killpg(run.pid, how)
             ended.append(run.wait())
     assert ended[0] != 0
-    shutil.rmtree(in_docker.path())  # whether or not the last run could finish
+    for folder in (in_docker.path(), in_docker.work / "store"):
+        shutil.rmtree(folder)  # whether or not the last run could finish, there is something to call
     with started(in_docker) as run:
         until(lambda: containers(in_docker))
         os.kill(run.pid, signal.SIGKILL)
