@@ -164,7 +164,7 @@ def test_a_run_that_is_killed_again_and_again_finishes(
             ended.append(run.wait())
     assert ended[0] != 0
     for folder in (in_docker.path(), in_docker.work / "store"):
-        shutil.rmtree(folder)  # whether or not the last run could finish, there is something to call
+        shutil.rmtree(folder)  # whether or not the last run could finish, calls are left to make
     with started(in_docker) as run:
         until(lambda: containers(in_docker))
         os.kill(run.pid, signal.SIGKILL)

@@ -10,6 +10,7 @@ import pytest
 from arena import PREDICT, Arena
 
 from segarena.files import read_json, write_json
+from segarena.predict.store import ANSWER_CHECKS
 from segarena.provenance import file_digest
 
 
@@ -151,7 +152,7 @@ def test_changed_code_around_a_call_reruns_nothing(arena: Arena):
 def test_another_check_of_answers_reruns_predict(arena: Arena):
     """Whoever changes what counts as an answer raises its number."""
     store = arena.project / "src/segarena/predict/store.py"
-    _replace(store, "ANSWER_CHECKS = 1", "ANSWER_CHECKS = 2")
+    _replace(store, f"ANSWER_CHECKS = {ANSWER_CHECKS}", f"ANSWER_CHECKS = {ANSWER_CHECKS + 1}")
     assert arena.plan()["predict"] == 8
 
 
