@@ -200,9 +200,7 @@ class ApptainerRunner:
         with sif.with_suffix(".lock").open("w") as lock:
             held = locks.held(sif.with_suffix(".lock"), lock, wait=True)
             if not sif.exists():
-                # What a base image unpacks to is not known, but it is no less than its file.
-                size = image.get("unpacked_bytes") or source.stat().st_size
-                self._build(source, sif, size)
+                self._build(source, sif, image.get("unpacked_bytes") or _size_of(source))
             if held:
                 held.close()
         return sif
@@ -237,6 +235,14 @@ class ApptainerRunner:
             check=False,
         )
         return "" if done.returncode == 0 else " ".join(done.stderr.split())[-500:] or "no reason"
+
+
+def _size_of(base: Path) -> int:
+    """Return the size of a base image's file; it unpacks to no less, though to how much is unknown."""
+    try:
+        return base.stat().st_size
+    except OSError as error:
+        raise EngineError(f"{base}: cannot be read ({error})") from error
 
 
 def _check_room(images: Path, needed_bytes: int) -> None:
