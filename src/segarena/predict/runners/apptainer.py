@@ -238,7 +238,7 @@ class ApptainerRunner:
 
 
 def _size_of(base: Path) -> int:
-    """Return the size of a base image's file; it unpacks to no less, though to how much is unknown."""
+    """Return the size of a base image's file, as it is not known to how much it unpacks."""
     try:
         return base.stat().st_size
     except OSError as error:
