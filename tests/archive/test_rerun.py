@@ -1,6 +1,7 @@
 """What `segarena rerun` says while it runs, and how it is stopped."""
 
 import _thread
+import signal
 import sys
 import threading
 import time
@@ -28,9 +29,14 @@ def test_a_stopped_rerun_waits_for_its_run_to_clean_up(tmp_path: Path):
             time.sleep(0.01)
         _thread.interrupt_main()
 
+    # A test run in the background of a shell has its Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=stop).start()
-    with pytest.raises(KeyboardInterrupt):
-        rerun._exit_code([sys.executable, "-c", _CLEANS_UP, str(tmp_path)])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rerun._exit_code([sys.executable, "-c", _CLEANS_UP, str(tmp_path)])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (tmp_path / "cleaned").exists()
 
 

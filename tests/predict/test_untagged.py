@@ -110,6 +110,13 @@ def ids_of(runtime: str, name: str) -> set[str]:
         return set()
 
 
+def named_image(runtime: str, name: str, base_image: Callable[..., Path], folder: Path) -> None:
+    """Load an image of its own under a name: with its last name an engine takes an image away."""
+    archive = folder / "named.tar"
+    write_docker_archive(archive, [base_image("tiny")], env=[f"NAMED={name}"])
+    give_name(runtime, runners.runner(runtime).ready(archive)["image_id"], name)
+
+
 def give_name(runtime: str, image_id: str, name: str) -> None:
     if runtime == "podman":
         podman._ask(["podman", "tag", image_id, name])
@@ -121,13 +128,12 @@ def give_name(runtime: str, image_id: str, name: str) -> None:
 def test_an_archive_neither_moves_nor_makes_a_name(
     runtime: str,
     tag: str,
-    loaded: Callable[..., str],
     base_image: Callable[..., Path],
     table: Any,
     tmp_path: Path,
 ) -> None:
     """Neither base_image's name in an archive nor one that nobody has changes anything."""
-    give_name(runtime, loaded("tiny", runtime), tag)
+    named_image(runtime, tag, base_image, tmp_path)
     before = ids_of(runtime, tag)
     assert len(before) == 1
     folder = tmp_path / "hostile"
@@ -160,12 +166,11 @@ def with_more_tags(archive: Path, tags: list[str]) -> None:
 def test_a_folder_runs_in_the_image_that_the_name_was_first(
     runtime: str,
     tag: str,
-    loaded: Callable[..., str],
     base_image: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
     """Where base_image's name is moved during a run, the ID looked up before counts."""
-    give_name(runtime, loaded("tiny", runtime), tag)
+    named_image(runtime, tag, base_image, tmp_path)
     first = runners.runner(runtime, tag).base_id()
     archive = tmp_path / "other.tar"
     write_docker_archive(archive, [base_image("tiny")], env=[f"UNIQUE={tag}"])
