@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from segarena import run
 from segarena.errors import CaseError, ConfigError, log_errors
 from segarena.run import errors_since, lock
 
@@ -44,3 +45,12 @@ def test_our_errors_are_one_line_in_the_log_and_others_have_their_trace(tmp_path
     os.utime(tmp_path / "c.log", (0, 0))
     lines = errors_since(tmp_path, time.time() - 60)
     assert lines == ["a.nii.gz: empty; draw something", "ZeroDivisionError: none"]
+
+
+def test_a_job_that_left_no_message_is_named_all_the_same(tmp_path: Path, monkeypatch, capsys):
+    """As one that was killed from outside; whoever reads the end alone knows what to do."""
+    monkeypatch.chdir(tmp_path)
+    run.print_errors()
+    (head, line) = capsys.readouterr().out.strip().splitlines()
+    assert head == "segarena: 1 error(s) stopped this run; fix them and run again:"
+    assert "was it killed" in line

@@ -159,7 +159,8 @@ def print_errors() -> None:
         free = shutil.disk_usage(LOGS).free
         if free < _LEAST_FREE_BYTES:
             lines = [f"{LOGS.resolve()}: the disk has {free >> 10} KiB left; make room"]
-    if lines:
-        print(f"\nsegarena: {len(lines)} error(s) stopped this run; fix them and run again:")
-        for line in lines:
-            print(f"  - {line}")
+    if not lines:
+        lines = ["a job left no message (see above): was it killed, or did its machine stop?"]
+    print(f"\nsegarena: {len(lines)} error(s) stopped this run; fix them and run again:")
+    for line in lines:
+        print(f"  - {line}")

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import psutil
@@ -23,6 +23,7 @@ from segarena.errors import full_disk
 _SCRIPTS = ".snakemake/scripts/"
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE_SECONDS = 60
+_asked_to_stop = Event()
 
 
 def plan_quickly() -> None:
@@ -91,9 +92,15 @@ def stop_in_one_line(*, announce: bool) -> None:
     signal.signal = keep  # type: ignore[assignment]
 
 
+def was_stopped() -> bool:
+    """Return whether this run was asked to end."""
+    return _asked_to_stop.is_set()
+
+
 def _stop(*_: object, set_handler: Callable[..., Any], announce: bool) -> None:
     from snakemake.logging import logger
 
+    _asked_to_stop.set()
     for number in _STOPS:
         set_handler(number, signal.SIG_IGN)  # a second Ctrl-C must not stop what cleans up
     logger.setLevel(logging.CRITICAL + 1)  # that every job failed is no news now

@@ -591,6 +591,7 @@ onsuccess:
 
 onerror:
     run.print_notes(all_notes())
-    run.print_errors()
+    if not snakemake_adapter.was_stopped():
+        run.print_errors()
     with run.exit_on_error():
         damage.note_sizes()
