@@ -56,7 +56,7 @@ def changed(keys: str, value: Any) -> dict[str, Any]:
 def test_a_number_that_cannot_be_meant_is_rejected_by_its_key(
     tmp_path: Path, keys: str, value: Any
 ):
-    """Percentages for shares, NaN, infinity, negative numbers, 2.0 for a count: a line each."""
+    """Percentages for shares, NaN, infinity, negative numbers, 2.0 for a count: one line each."""
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(changed(keys, value)))
     with pytest.raises(ConfigError) as told:

@@ -1,4 +1,4 @@
-"""What a team is told where its image's ENTRYPOINT keeps predict.sh from running."""
+"""The message to a team whose image's ENTRYPOINT keeps predict.sh from running."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -26,7 +26,7 @@ def archive(base_image: Callable[..., Path], tmp_path: Path) -> Path:
 def test_a_call_runs_in_the_runtime_that_the_config_names(
     runtime: str, archive: Path, table: Any, tmp_path: Path
 ) -> None:
-    """runc, by its name: it runs, and image.json and the command to do it by hand name it."""
+    """runc, by its name: it runs; image.json and the command to run it manually name it."""
     image = runners.ready(archive, runtime=runtime, base_image="", sandbox="runc")
     assert image["sandbox"] == "runc"
     assert "hello" in table.call(image).log

@@ -101,12 +101,22 @@ def statuses(records: list[dict[str, Any]]) -> list[str]:
     return [record["status"] for record in records]
 
 
-def ready(folder: Path, runtime: str, base_image: Callable[..., Path], tmp_path: Path) -> Any:
-    if runtime == "process":
-        return ProcessRunner().ready(folder)
-    archive = tmp_path / "team.tar"
-    write_docker_archive(archive, [base_image("numpy"), (folder, "/workspace")])
-    return runners.ready(archive, runtime=runtime, base_image="")
+@pytest.fixture
+def loaded_image(
+    runtime: str,
+    base_image: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Path], Any]:
+    """A factory: loaded_image(folder) has a folder on a base image with numpy, in the runtime."""
+    monkeypatch.chdir(tmp_path)
+
+    def load_image(folder: Path) -> Any:
+        archive = tmp_path / "team.tar"
+        write_docker_archive(archive, [base_image("numpy"), (folder, "/workspace")])
+        return runners.ready(archive, runtime=runtime, base_image="")
+
+    return load_image
 
 
 def test_one_process_answers_all_interactions(
@@ -124,16 +134,13 @@ def test_one_process_answers_all_interactions(
 
 @pytest.mark.parametrize("runtime", ENGINES, indirect=True)
 def test_one_container_answers_all_interactions_in_every_engine(
-    runtime: str,
     team: Callable[..., Path],
     session: Callable[..., Any],
-    base_image: Callable[..., Path],
+    loaded_image: Callable[[Path], Any],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As a plain process does; what it prints is in each log, and its memory is measured."""
-    monkeypatch.chdir(tmp_path)
-    image = ready(team(), runtime, base_image, tmp_path)
+    image = loaded_image(team())
     records = session(image)
     assert statuses(records) == ["ok"] * 3
     assert answers(tmp_path) == [1, 2, 3]
@@ -142,16 +149,13 @@ def test_one_container_answers_all_interactions_in_every_engine(
 
 @pytest.mark.parametrize("runtime", ENGINES, indirect=True)
 def test_a_container_that_dies_is_replaced_at_the_next_interaction(
-    runtime: str,
     team: Callable[..., Path],
     session: Callable[..., Any],
-    base_image: Callable[..., Path],
+    loaded_image: Callable[[Path], Any],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The third question goes to a new one, which counts from one."""
-    monkeypatch.chdir(tmp_path)
-    image = ready(team("if k == '2': sys.exit(3)"), runtime, base_image, tmp_path)
+    image = loaded_image(team("if k == '2': sys.exit(3)"))
     records = session(image)
     assert statuses(records) == ["ok", "crashed", "ok"]
     assert answers(tmp_path) == [1, 1, 1]
@@ -160,17 +164,14 @@ def test_a_container_that_dies_is_replaced_at_the_next_interaction(
 
 @pytest.mark.parametrize("runtime", ENGINES, indirect=True)
 def test_a_container_that_needs_too_much_memory_is_replaced_too(
-    runtime: str,
     team: Callable[..., Path],
     session: Callable[..., Any],
-    base_image: Callable[..., Path],
+    loaded_image: Callable[[Path], Any],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is killed at the protocol's limit, as a fresh one is; the next interaction is answered."""
-    monkeypatch.chdir(tmp_path)
     each = "more = b'x' * (2 << 30) if k == '2' else b''; time.sleep(len(more) and 5)"
-    records = session(ready(team(each), runtime, base_image, tmp_path), limits={"memory_gb": 0.4})
+    records = session(loaded_image(team(each)), limits={"memory_gb": 0.4})
     assert statuses(records) == ["ok", "out_of_memory", "ok"]
     assert answers(tmp_path) == [1, 1, 1]
 

@@ -545,7 +545,7 @@ def test_an_empty_label_map_is_refused(pair):
 
 @pytest.mark.parametrize(("value", "ids"), [(0, [2, 5]), (255, [2, 5, 255])])
 def test_a_case_without_foreground_has_the_labels_that_it_could_have(pair, value, ids):
-    """Empty, or the ignored label alone: numbered as ever, without voxels and without boxes."""
+    """Empty, or the ignored label alone: numbered as usual, without voxels and without boxes."""
     labels = np.zeros(pair.label_data.shape, np.uint8)
     labels[0, 0, 0] = value
     pair.write_label(labels)

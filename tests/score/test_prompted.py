@@ -64,7 +64,7 @@ def test_changes_within_the_corrected_component_are_no_collateral():
 
 
 def test_changes_elsewhere_are_collateral():
-    """Two voxels are corrected, a right one is lost, and an error that nobody marked is mended."""
+    """Two voxels are corrected, a right one is lost, and an error that nobody marked is fixed."""
     now = interaction(prompts(fg=[2]), None, drawn(BEFORE))
     assert collateral(pair_of(TRUTH, "####.....###...."), now) == pytest.approx(4 / 6)
 

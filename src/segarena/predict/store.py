@@ -31,7 +31,7 @@ from numpy.lib import format as npy
 
 from segarena.case import read_boxes, write_answer
 from segarena.errors import CaseError, EngineError
-from segarena.files import atomic_write, read_json, write_json
+from segarena.files import atomic_write, mark, read_json, write_json
 from segarena.locks import Lock, held
 from segarena.predict.runners import Image, Limits
 from segarena.provenance import file_digest, json_digest
@@ -170,7 +170,7 @@ def seen_digest(before: str, image_npz: Path, members: Members, state: str = "")
     before: the digest up to the interaction before, empty for none. state: the digest of what that
     interaction left, empty for nothing.
     """
-    digests = dict(_members(image_npz, _mark(image_npz)))
+    digests = dict(_members(image_npz, tuple(mark(image_npz))))
     for name, value in members.items():
         if value is None:
             digests.pop(name, None)
@@ -233,15 +233,10 @@ def _locked(path: Path) -> Lock:
         file.close()
 
 
-def _mark(path: Path) -> tuple[int, int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
 @functools.lru_cache(maxsize=4)
-def _members(image_npz: Path, mark: tuple[int, int, int]) -> dict[str, str]:
+def _members(image_npz: Path, known_by: tuple[int, ...]) -> dict[str, str]:
     """Return the digest of each member of an image file; read once per session."""
-    del mark  # part of the cache's key: another file of the same name is read again
+    del known_by  # part of the cache's key: another file of the same name is read again
     found = {}
     try:
         with zipfile.ZipFile(image_npz) as archive:
