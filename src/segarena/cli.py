@@ -12,6 +12,7 @@ from segarena.errors import SegArenaError, full_disk
 # In the order of use: the module that does a command's work, imported only when it is given, since
 # some take seconds to load; and what `segarena --help` says of it.
 COMMANDS = {
+    "new": ("segarena.new", "make a submission to start from"),
     "check": ("segarena.check", "try a submission before it is submitted"),
     "fingerprint": ("segarena.fingerprint", "which metrics suit the label maps of a config"),
     "run": ("segarena.workflow", "run the whole workflow on a config file"),
@@ -30,7 +31,7 @@ COMMANDS = {
     "rerun": ("segarena.archive.command", "run an archived run again"),
 }
 GROUPS = {
-    "participants": ("check",),
+    "participants": ("new", "check"),
     "organisers": ("fingerprint", "run", "status", "clean", "store", "forget"),
     "researchers": ("score", "rank", "verify", "export", "diff", "rerun"),
 }
