@@ -178,6 +178,16 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def chromium(missing: Callable[[str], None]) -> str:
+    """The path of a Chromium; skips where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    missing("no chromium; Debian: apt-get install chromium")
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
 def test_cache() -> Path:
     """The folder of what is made once per machine."""
     usual = Path(tempfile.gettempdir(), "segarena-test-cache")

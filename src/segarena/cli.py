@@ -13,8 +13,9 @@ from segarena.errors import SegArenaError, full_disk
 # some take seconds to load; and what `segarena --help` says of it.
 COMMANDS = {
     "new": ("segarena.new", "make a submission to start from"),
-    "check": ("segarena.check", "try a submission before it is submitted"),
+    "check": ("segarena.check.command", "try a submission before it is submitted"),
     "fingerprint": ("segarena.fingerprint", "which metrics suit the label maps of a config"),
+    "kit": ("segarena.kit", "write what participants check with: protocol, limits, samples"),
     "run": ("segarena.workflow", "run the whole workflow on a config file"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
     "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
@@ -32,7 +33,7 @@ COMMANDS = {
 }
 GROUPS = {
     "participants": ("new", "check"),
-    "organisers": ("fingerprint", "run", "status", "clean", "store", "forget"),
+    "organisers": ("fingerprint", "kit", "run", "status", "clean", "store", "forget"),
     "researchers": ("score", "rank", "verify", "export", "diff", "rerun"),
 }
 EXIT_CODES = (

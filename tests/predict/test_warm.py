@@ -10,7 +10,7 @@ import pytest
 from docker_archive import write_docker_archive
 
 from segarena.case import write_image, write_truth
-from segarena.check import bundled_case
+from segarena.check.cases import bundled_case
 from segarena.files import write_json
 from segarena.predict import runners, step
 from segarena.predict.image import image_of_archive

@@ -1,7 +1,5 @@
 """A small finished run, made without a workflow, and a real browser to look at its report."""
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -140,13 +138,3 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def page_file(run_folder: Path) -> Path:
     return run_folder / "results" / "report" / "cvpr25" / "index.html"
-
-
-@pytest.fixture(scope="session")
-def chromium(missing: Callable[[str], None]) -> str:
-    """The path of a Chromium; skips where there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    missing("no chromium; Debian: apt-get install chromium")
-    raise AssertionError
