@@ -312,7 +312,9 @@ def test_a_check_that_is_stopped_leaves_nothing(sent: int, folder: Path, short: 
     temporary = Path("temporary")
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary.resolve())}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # if not, it is inherited
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not (folder / "pid").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

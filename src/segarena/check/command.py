@@ -231,7 +231,7 @@ def _kept(wanted: Path | None) -> Iterator[Path]:
 
     Raises ConfigError where the wanted one is there already.
     """
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, _leave)
     folder = _new_folder(wanted)
     try:
         yield folder
@@ -239,7 +239,12 @@ def _kept(wanted: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)  # calls set it
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, _: object) -> None:
+    """End by an exception, so that containers and the folder are removed on the way out."""
+    sys.exit(128 + number)
 
 
 def _new_folder(wanted: Path | None) -> Path:
