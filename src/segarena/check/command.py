@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     challenge = read_challenge(arguments.challenge) if arguments.challenge else None
     protocol = _protocol(arguments.protocol, challenge)
     own, warnings = own_cases(arguments.case, arguments.modality)
-    cases = _chosen({**(challenge.cases if challenge else {}), **own, **bundled()}, arguments.only)
+    cases = _chosen([challenge.cases if challenge else {}, own, bundled()], arguments.only)
     # What the steps print on the way must not get into the JSON.
     printed = sys.stderr if arguments.json else sys.stdout
     with _kept(arguments.keep) as folder, contextlib.redirect_stdout(printed):
@@ -115,10 +116,11 @@ def check(
     protocol, folder = report.protocol, report.folder
     place = source.found(arguments.submission, arguments.runtime, folder)
     if str(place.parent) == str(folder.resolve()):
-        detail = f"the image was saved as {place}, which can be submitted"
+        detail = f"the image was saved as {place}; this file is what you submit"
         report.findings.append(Finding("saved", PASSED, detail))
     kinds = {step["prompt"] for step in protocol["user"]}
-    reason = refusal(place, kinds, folder / "accepts.json")
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        reason = refusal(place, kinds, Path(cache, "accepts.json"))
     if reason:
         cure = "use another protocol (--protocol), or use them and name them in segarena.yaml"
         report.findings.append(Finding("left out of this protocol", FAILED, reason, cure))
@@ -149,11 +151,13 @@ def _run_all(
     image = {**report.image, "report_writes": True}
     for name, (case, last) in cases.items():
         calls: list[Call] = []
-        for call in run_case(folder / name, name, case, image, protocol, with_gpu=given, last=last):
-            calls.append(call)
-            if call["status"] not in {"ok", "not_asked"} and not arguments.all:
-                report.stopped = True
-                break
+        made = run_case(folder / name, name, case, image, protocol, with_gpu=given, last=last)
+        with contextlib.closing(made):
+            for call in made:
+                calls.append(call)
+                if call["status"] not in {"ok", "not_asked"} and not arguments.all:
+                    report.stopped = True
+                    break
         add_scores(folder / name, name, calls, case, protocol)
         report.calls += calls
         if report.stopped:
@@ -200,9 +204,14 @@ def _protocol(name: str | None, challenge: Challenge | None) -> Protocol:
 
 
 def _chosen(
-    cases: dict[str, CheckCase], only: list[str]
+    kinds: list[dict[str, CheckCase]], only: list[str]
 ) -> dict[str, tuple[CheckCase, int | None]]:
     """Return the cases to run, each with its last interaction or None for all."""
+    cases: dict[str, CheckCase] = {}
+    for kind in kinds:
+        if twice := sorted(kind.keys() & cases.keys()):
+            raise ConfigError(f"--case: there is a case {twice[0]} already; rename your own")
+        cases |= kind
     if not only:
         return {name: (case, None) for name, case in cases.items()}
     chosen: dict[str, tuple[CheckCase, int | None]] = {}

@@ -49,9 +49,11 @@ def judged(calls: list[Call], protocol: Protocol, image: dict[str, Any]) -> list
     """Return what the calls show, in the order in which it is printed."""
     asked = [call for call in calls if call["status"] != "not_asked"]
     good = [call for call in asked if call["status"] == "ok"]
-    level = PASSED if len(good) == len(asked) else FAILED
-    findings = [Finding("answers", level, f"{len(good)} of {len(asked)} are usable")]
-    findings += _failures([call for call in asked if call["status"] != "ok"], protocol, image)
+    failed = [call for call in asked if call["status"] != "ok"]
+    failures = list(_failures(failed, protocol, image))
+    levels = {failure.level for failure in failures}
+    level = FAILED if FAILED in levels else NOT_JUDGED if levels else PASSED
+    findings = [Finding("answers", level, f"{len(good)} of {len(asked)} are usable"), *failures]
     findings += [*_time(calls, protocol), *_memory(asked, protocol)]
     findings += _about_answers(good)
     findings += [*_invented(asked), *_printed(good), *_written(asked)]
@@ -119,7 +121,7 @@ def _memory(asked: list[Call], protocol: Protocol) -> Iterator[Finding]:
         detail = f"{readable(max(known))} of {readable(limit)} at most"
         yield Finding("memory", PASSED, detail)
     else:
-        yield Finding("memory", NOT_JUDGED, "this runtime does not measure it")
+        yield Finding("memory", NOT_JUDGED, "not measured: a plain process, or calls too short")
     if known and limit > here:
         detail = f"the challenge gives {readable(limit)}, this machine has {readable(here)}"
         yield Finding("memory", NOT_JUDGED, detail)

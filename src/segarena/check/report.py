@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segarena.check.judge import FAILED, NOT_JUDGED, PASSED, WARNING, Finding, time_of
-from segarena.check.sessions import Call, replay_command
+from segarena.check.sessions import Call, replay_command, short_path
 from segarena.files import write_json
 from segarena.predict.runners import GIB
 from segarena.predict.runners.watch import readable
@@ -39,11 +39,9 @@ class Report:
     def verdict(self) -> str:
         """PASS, PASS WITH n WARNINGS, NOT JUDGED or FAIL."""
         levels = Counter(finding.level for finding in self.findings)
-        if levels[FAILED] or (not self.calls and not levels[NOT_JUDGED]):
+        if levels[FAILED] or not self.calls:
             return "FAIL"
-        if self._asked and not any(call["status"] == "ok" for call in self._asked):
-            return "NOT JUDGED"
-        if any(f.level == NOT_JUDGED and f.what == "out_of_memory" for f in self.findings):
+        if any(call["status"] != "ok" for call in self._asked):
             return "NOT JUDGED"
         warnings = levels[WARNING]
         return f"PASS WITH {warnings} WARNING{'S' * (warnings > 1)}" if warnings else "PASS"
@@ -138,8 +136,9 @@ class Report:
         if shown:
             place = f"{shown['case']}, interaction {shown['interaction']}"
             text.write(f"\nRun a call again ({place}):  {replay_command(shown)}\n")
-            text.write(f"All calls with input, answer and log:  {self.folder}\n")
-            text.write(f"Pictures of the answers:  {self.folder}/index.html\n")
+            text.write(f"All calls with input, answer and log:  {short_path(self.folder)}\n")
+            page = short_path(self.folder / "index.html")
+            text.write(f"Pictures of the answers:  {page}\n")
         return text.getvalue()
 
     def rows(self) -> list[list[str]]:

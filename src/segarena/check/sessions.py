@@ -9,7 +9,7 @@ import math
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def run_case(
     *,
     with_gpu: bool,
     last: int | None = None,
-) -> Iterator[Call]:
+) -> Generator[Call, None, None]:
     """Run the interactions of a case as the jobs of the workflow do, up to `last`; yield the calls.
 
     folder: that of the case, which is made.
@@ -174,7 +174,13 @@ def _make_perfect(answer_npz: Path, gts: np.ndarray) -> None:
 
 def replay_command(call: Call) -> str:
     """Return the command that makes a call again."""
-    return f"sh {shlex.quote(str(Path(call['folder'], REPLAY)))}"
+    return f"sh {shlex.quote(short_path(Path(call['folder'], REPLAY)))}"
+
+
+def short_path(path: Path) -> str:
+    """Return a path as people write it: from the working directory where it is in there."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def ask_again(

@@ -208,7 +208,9 @@ class DockerRunner:
         known = {**image, "image_id": self._ready_again(image)}
         mounts = mounts_of(image, inputs, outputs, limits)
         sandbox = [f"--runtime={self.sandbox}"] if self.sandbox else []
-        return command_line(["docker", "run", "--rm", *sandbox, *flags(known, mounts, limits)])
+        gpus = [f'--gpus="device={",".join(gpu.assigned())}"'] if gpu.assigned() else []
+        asked = [*sandbox, *gpus, *flags(known, mounts, limits)]
+        return command_line(["docker", "run", "--rm", *asked])
 
     def base_id(self) -> str:
         return self._base_id()
