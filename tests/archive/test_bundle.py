@@ -83,6 +83,9 @@ def test_the_truth_lies_apart(archive: Path):
     apart = names(archive.with_name(f"{archive.stem}-truth.zip"))
     assert "results/prepare/one.truth.npz" in apart
     assert [name for name in apart if name.startswith("results/report/short/cases/")]
+    errors = {f"results/report/short/errors/{name}/one.png" for name in ("ada", "bob")}
+    assert errors <= set(apart)
+    assert not [name for name in names(archive) if "/errors/" in name]
 
 
 @pytest.mark.parametrize(("answers", "expected"), [("none", 0), ("final", 4), ("all", 8)])
@@ -193,10 +196,14 @@ def test_only_the_facts_of_the_run_are_archived(archived_run: Arena, tmp_path: P
 
 
 def test_the_archive_of_truth_has_the_cases_of_the_config(archived_run: Arena, tmp_path: Path):
-    """Pictures of a case that was taken out stay out."""
+    """Pictures of a case or a team that was taken out stay out."""
     run = archived_run.copy(tmp_path)
     run.config = archived_run.config
     run.path("report", "short", "cases", "old.truth.png").touch()
+    for name in ("errors/ada/old.png", "errors/oldteam/one.png"):
+        path = run.path("report", "short", name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     made = bundled(run, tmp_path / "new" / "tiny.sha256", truth=True)
     assert not [n for n in names(made.with_name(f"{made.stem}-truth.zip")) if "old" in n]
 

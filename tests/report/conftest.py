@@ -112,11 +112,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "about": report / "cases" / f"{case}.js",
             },
             case=case,
+            colours={},
         )
     for team in TEAMS:
         answer_pictures_step.main(
             results,
-            report / "answers" / team,
+            {kind: report / kind / team for kind in ("answers", "errors")},
             protocol="cvpr25",
             submission=team,
             cases=list(MODALITIES),

@@ -121,7 +121,7 @@ def test_worst_case_is_one_click_away(report_page: Watched) -> None:
     sizes = report_page.page.locator("#planes img").evaluate_all(
         "images => Promise.all(images.map(i => i.decode().then(() => i.naturalWidth)))"
     )
-    assert len(sizes) == 9
+    assert len(sizes) == 12
     assert min(sizes) > 0
 
 

@@ -6,18 +6,26 @@ import numpy as np
 from PIL import Image as Picture
 
 from segarena.case import Image
+from segarena.report.orientation import LETTERS, Orientation
 from segarena.report.pictures import (
     BLACK,
     COLOURS,
+    CONFUSED,
+    EXCESS,
     LONGEST_SIDE,
+    LONGEST_SIDE_ALONE,
+    MISSED,
+    OTHER,
     SHEET_COLUMNS,
     SHEET_LINE,
     THINNEST_SIDE,
-    WHITE,
     describe,
+    own_colours,
+    shown_colours,
     view_of,
     write_answers,
     write_case,
+    write_errors,
     write_sheet,
     write_truth,
 )
@@ -63,8 +71,15 @@ def test_single_slice_has_one_plane() -> None:
     """An image is shown as one plane."""
     gts = np.ones((1, 30, 40), np.uint8)
     view = view_of(gts, (1, 1, 1))
-    assert [plane["name"] for plane in describe(view, {})["planes"]] == ["axial"]
-    assert (view.width, view.height) == (LONGEST_SIDE, LONGEST_SIDE * 3 // 4)
+    assert len(describe(view, {})["planes"]) == 1
+    assert (view.width, view.height) == (LONGEST_SIDE_ALONE, LONGEST_SIDE_ALONE * 3 // 4)
+
+
+def test_single_slice_across_another_axis_is_shown_from_its_face() -> None:
+    """A volume of one column, 30 high and 40 deep, is shown as 30 by 40."""
+    view = view_of(np.ones((30, 40, 1), np.uint8), (1, 1, 1))
+    assert [plane.axis for plane in view.planes] == [2]
+    assert (view.width, view.height) == (LONGEST_SIDE_ALONE, LONGEST_SIDE_ALONE * 3 // 4)
 
 
 def test_thin_volume_is_widened() -> None:
@@ -81,23 +96,31 @@ def test_case_without_labels_is_shown_whole() -> None:
 
 
 def test_many_labels_share_the_last_colour() -> None:
-    """From the seventh label on, all are grey; none is left without a colour."""
+    """Beyond our colours all are grey; the page gets a colour or none for each."""
     gts = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)
-    colours = view_of(gts, (1, 1, 1)).colours
-    assert len(colours) == 27
-    assert max(colours.values()) == 7
+    view = view_of(gts, (1, 1, 1))
+    assert len(view.colours) == 27
+    assert list(shown_colours(view).values()) == list(COLOURS)
+    labels = describe(view, {1: 50})["labels"]
+    assert labels[0] == [50, "#e69f00"]
+    assert [colour for _, colour in labels[len(COLOURS) :]] == [None] * (27 - len(COLOURS))
 
 
-def test_truth_is_outlined_outside(tmp_path: Path) -> None:
-    """The truth's outline is white and runs just outside the label, whose inside stays clear."""
-    view = view_of(CUBE, (1, 1, 1))
-    write_truth(tmp_path / "truth.png", view, CUBE)
-    layer = pixels(tmp_path / "truth.png")
+def test_truth_is_a_tint_per_label(tmp_path: Path) -> None:
+    """Two labels that touch have a colour each, as large as they are, and let the image through."""
+    gts = CUBE.copy()
+    gts[:, :, 10:][gts[:, :, 10:] == 3] = 5
+    view = view_of(gts, (1, 1, 1))
+    write_truth(tmp_path / "truth.png", view, gts)
+    layer = pixels(tmp_path / "truth.png")[:, :LONGEST_SIDE]
     scale = LONGEST_SIDE // 20
-    assert set(np.unique(layer)) == {CLEAR, WHITE}
-    assert (layer[8 * scale : 12 * scale, 8 * scale : 12 * scale] == CLEAR).all()
-    assert (layer[8 * scale - 1, 8 * scale : 12 * scale] == WHITE).all()
-    assert (layer[12 * scale, 8 * scale : 12 * scale] == WHITE).all()
+    rows = slice(8 * scale, 12 * scale)
+    assert (layer[rows, 8 * scale : 10 * scale] == view.colours[3]).all()
+    assert (layer[rows, 10 * scale : 12 * scale] == view.colours[5]).all()
+    assert np.count_nonzero(layer) == 16 * scale**2
+    with Picture.open(tmp_path / "truth.png") as picture:
+        alphas = {rgba[3] for _, rgba in picture.convert("RGBA").getcolors()}
+    assert min(alphas) == 0 < max(alphas) < 128
 
 
 def test_answers_are_outlined_inside_a_row_each(tmp_path: Path) -> None:
@@ -119,7 +142,7 @@ def test_an_answer_that_is_gone_says_so(tmp_path: Path) -> None:
     write_answers(tmp_path / "a.png", view, [None, CUBE], [prompts(), prompts()])
     write_answers(tmp_path / "b.png", view, [np.zeros_like(CUBE), CUBE], [prompts(), prompts()])
     gone, empty = pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png")
-    assert set(np.unique(gone[: view.height])) == {CLEAR, 7}
+    assert set(np.unique(gone[: view.height])) == {CLEAR, OTHER}
     assert (gone[view.height :] == empty[view.height :]).all()
 
 
@@ -127,7 +150,76 @@ def test_label_that_the_truth_lacks_is_grey(tmp_path: Path) -> None:
     """An answer's label that the truth does not have is drawn in the colour of no label."""
     view = view_of(CUBE, (1, 1, 1))
     write_answers(tmp_path / "a.png", view, [np.where(CUBE, 9, 0)], [prompts()])
-    assert set(np.unique(pixels(tmp_path / "a.png"))) == {CLEAR, 7}
+    assert set(np.unique(pixels(tmp_path / "a.png"))) == {CLEAR, OTHER}
+
+
+def test_touching_labels_have_an_outline_each(tmp_path: Path) -> None:
+    """On both sides of the border between two labels is the line of the label that is there."""
+    gts = CUBE.copy()
+    gts[:, :, 10:][gts[:, :, 10:] == 3] = 5
+    view = view_of(gts, (1, 1, 1))
+    write_answers(tmp_path / "a.png", view, [gts], [prompts()])
+    middle = pixels(tmp_path / "a.png")[LONGEST_SIDE // 2, :LONGEST_SIDE]
+    border = LONGEST_SIDE // 2
+    assert middle[border - 1 : border + 1].tolist() == [view.colours[3], view.colours[5]]
+
+
+def test_errors_are_missed_in_excess_or_another_label(tmp_path: Path) -> None:
+    """By hand: one column of voxels of each kind, a correct one, and one that does not count."""
+    gts = np.array([[[1, 0, 1, 1, 2]]], np.uint8).repeat(5, axis=1)
+    segs = np.array([[[0, 1, 2, 1, 0]]], np.uint8).repeat(5, axis=1)
+    view = view_of(gts, (1, 1, 1))
+    write_errors(tmp_path / "e.png", view, gts, [segs, None], ignored=gts == 2)
+    layer = pixels(tmp_path / "e.png")
+    assert layer.shape == (2 * view.height, view.width)
+    middles = view.width // 10 + np.arange(5) * view.width // 5
+    assert layer[view.height // 2, middles].tolist() == [MISSED, EXCESS, CONFUSED, CLEAR, CLEAR]
+    assert not layer[view.height :].any()
+
+
+def test_a_turned_volume_is_drawn_with_its_prompts_and_letters(tmp_path: Path) -> None:
+    """Axes in the order x, z, y, all backwards: label, click and box come to the same place."""
+    gts = np.zeros((20, 20, 20), np.uint8)
+    gts[2:6, 4:8, 10:14] = 3
+    turn = Orientation((2, 0, 1), (True, True, True), LETTERS)
+    view = view_of(gts, (1, 1, 1), orientation=turn)
+    clicks = [{"fg": [[3, 5, 11]], "bg": []}]
+    box = {"z_min": 2, "z_max": 5, "z_mid": 4}
+    box |= {f"z_mid_{axis}_{end}": at for axis, ends in (("y", (4, 7)), ("x", (10, 13)))
+            for end, at in zip(("min", "max"), ends, strict=True)}  # fmt: skip
+    empty = np.zeros_like(gts)
+    write_truth(tmp_path / "t.png", view, gts)
+    write_answers(tmp_path / "a.png", view, [empty], [prompts(clicks=clicks, boxes=[box])])
+    truth, drawn = pixels(tmp_path / "t.png"), pixels(tmp_path / "a.png")
+    # Across the array's z is the second plane: its rows are x and its columns y, both backwards.
+    plane = view.planes[1]
+    part = np.s_[: plane.height, plane.left : plane.left + plane.width]
+    filled, dashed = np.argwhere(truth[part]), np.argwhere(drawn[part])
+    rows, columns = (
+        slice(start, stop) for start, stop in zip(plane.start, plane.stop, strict=True)
+    )
+    expected = np.argwhere(gts[4][::-1, ::-1].T[rows, columns])
+    scale = plane.height / (plane.stop[0] - plane.start[0])
+    assert filled.min(axis=0).tolist() == (expected.min(axis=0) * scale).round().tolist()
+    assert np.abs(dashed.min(axis=0) - filled.min(axis=0)).max() <= 1
+    assert np.abs(dashed.max(axis=0) - filled.max(axis=0)).max() <= 2
+    for one in view.planes:  # the click is within the label in all of them
+        part = np.s_[: one.height, one.left : one.left + one.width]
+        assert (drawn[part].astype(bool) & truth[part].astype(bool)).any()
+    assert [plane["slice"] for plane in describe(view, {})["planes"]] == [12, 4, 6]
+
+
+def test_letters_are_drawn_at_the_edges(tmp_path: Path) -> None:
+    """An empty image has light at the middle of each edge of a plane, and none without letters."""
+    image = Image(np.zeros(CUBE.shape, np.uint8), (1, 1, 1), None)
+    for letters in (LETTERS, None):
+        view = view_of(CUBE, (1, 1, 1), orientation=Orientation(letters=letters))
+        write_case(tmp_path / "c.webp", view, image)
+        with Picture.open(tmp_path / "c.webp") as picture:
+            light = np.asarray(picture.convert("L"))[:, :LONGEST_SIDE] > 200
+        middle = slice(LONGEST_SIDE // 2 - 10, LONGEST_SIDE // 2 + 10)
+        edges = light[middle, :20], light[middle, -20:], light[:20, middle], light[-20:, middle]
+        assert [bool(edge.any()) for edge in edges] == [letters is not None] * 4
 
 
 def test_click_is_drawn_at_its_voxel(tmp_path: Path) -> None:
@@ -191,7 +283,7 @@ def test_a_label_with_a_colour_of_its_own_is_drawn_in_it(tmp_path: Path) -> None
     """The sheet's colour takes the place of ours; the other label keeps the one that it had."""
     gts = np.zeros((1, 40, 40), np.uint8)
     gts[0, 2:30, 2:20], gts[0, 2:10, 25:35] = 1, 2
-    view = view_of(gts, (1, 1, 1), {2: (1, 2, 3), 9: (9, 9, 9)})
+    view = view_of(gts, (1, 1, 1), own_colours({1: 1, 2: 70}, {"70": "#010203", "9": "#090909"}))
     write_answers(tmp_path / "a.png", view, [gts], [prompts(labels=[1, 2], clicks=[])])
     with Picture.open(tmp_path / "a.png") as picture:
         colours = {rgba[:3] for _, rgba in picture.convert("RGBA").getcolors() if rgba[3]}
@@ -216,14 +308,16 @@ def test_sheet_lays_truth_and_answers_over_the_case(tmp_path: Path) -> None:
     write_case(tmp_path / "c.webp", view, Image(np.zeros(CUBE.shape, np.uint8), (1, 1, 1), None))
     write_truth(tmp_path / "t.png", view, CUBE)
     write_answers(tmp_path / "a.png", view, [np.zeros_like(CUBE), CUBE], [prompts(), prompts()])
-    write_sheet(
-        tmp_path / "s.png", tmp_path / "c.webp", tmp_path / "t.png", {"ada": tmp_path / "a.png"}
-    )
+    layers = (tmp_path / "c.webp", tmp_path / "t.png", {"ada": tmp_path / "a.png"})
+    write_sheet(tmp_path / "s.png", *layers, [("3 cube", COLOURS[0])], "a note")
     sheet = pixels(tmp_path / "s.png")
+    assert sheet.shape[0] == view.height + 3 * SHEET_LINE
+    assert sheet[SHEET_LINE // 2, 6].tolist() == list(COLOURS[0])
+    sheet = sheet[2 * SHEET_LINE :]
     width = sheet.shape[1] // SHEET_COLUMNS
-    assert sheet.shape[0] == view.height + SHEET_LINE
     scale = LONGEST_SIDE // 20
     middle, edge = 10 * scale, SHEET_LINE + 8 * scale
     for panel, answered in ((0, False), (width, True)):
-        assert sheet[edge - 1, panel + middle].tolist() == [255, 255, 255]
+        assert not sheet[edge - 1, panel + middle].any()
+        assert 0 < sheet[edge + 3, panel + middle, 0] < COLOURS[0][0]
         assert (sheet[edge, panel + middle].tolist() == list(COLOURS[0])) == answered

@@ -222,10 +222,15 @@ def regions_of(wildcards):
     return regions(protocol_of(wildcards))
 
 
+def labels_of(wildcards):
+    return protocol_of(wildcards).get("labels", {})
+
+
 def colours_of(wildcards):
-    labels = protocol_of(wildcards).get("labels", {})
     return {
-        label: about["colour"] for label, about in labels.items() if "colour" in about
+        label: about["colour"]
+        for label, about in labels_of(wildcards).items()
+        if "colour" in about
     }
 
 
@@ -330,7 +335,7 @@ def case_pictures_of(wildcards):
 
 def answer_pictures_of(wildcards):
     return expand(
-        rules.answer_pictures.output,
+        rules.answer_pictures.output.answers,
         submission=eligible_submissions(wildcards.protocol),
         **wildcards,
     )

@@ -3,7 +3,7 @@
 Input: the rank stage's tables, the teams' tables, and what was asked and answered on every case.
 Output: results/report/{protocol}/: index.html and data/ (what the page loads when it is looked at),
 figures/*.svg and *.png, cases/{case}.webp with {case}.truth.png and {case}.js (the case, drawn
-once), answers/{submission}/{case}.png (a layer over it, a row an interaction).
+once), answers/{submission}/{case}.png (a layer over it, a row an interaction), errors/ of the same form.
 """
 
 
@@ -20,6 +20,7 @@ rule case_picture:
     conda:
         "../../envs/segarena.yaml"
     params:
+        colours=colours_of,
         code=code("report.case_picture_step"),
     message:
         "{wildcards.protocol}: drawing {wildcards.case}"
@@ -33,7 +34,8 @@ rule answer_pictures:
     input:
         table=rules.metrics.output.table,
     output:
-        directory("results/report/{protocol}/answers/{submission}"),
+        answers=directory("results/report/{protocol}/answers/{submission}"),
+        errors=directory("results/report/{protocol}/errors/{submission}"),
     log:
         "results/logs/report/{protocol}/answers/{submission}.log",
     benchmark:
@@ -44,6 +46,7 @@ rule answer_pictures:
         cases=list(ARENA.cases),
         interactions=interactions_of,
         colours=colours_of,
+        ignore_label=ignored_label,
         code=code("report.answer_pictures_step"),
     message:
         "{wildcards.protocol}: drawing the answers of {wildcards.submission}"
@@ -76,6 +79,7 @@ rule drop:
 # On demand, `snakemake sheets`: the page shows the same and draws nothing twice.
 rule sheet:
     input:
+        prepared=rules.prepare.output.truth,
         image=rules.case_picture.output.image,
         truth=rules.case_picture.output.truth,
         answers=answer_pictures_of,
@@ -86,6 +90,7 @@ rule sheet:
     conda:
         "../../envs/segarena.yaml"
     params:
+        labels=labels_of,
         code=code("report.sheet_step"),
     message:
         "{wildcards.protocol}: the contact sheet of {wildcards.case}"

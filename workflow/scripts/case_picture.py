@@ -1,4 +1,4 @@
-"""Draw one case: its middle slices, the truth's outlines, and where they lie."""
+"""Draw one case: its middle slices, the truth as a tint per label, and where they are."""
 
 from segarena.errors import log_errors
 from segarena.report.case_picture_step import main
@@ -8,4 +8,5 @@ with log_errors(snakemake.log[0]):
         dict(snakemake.input.items()),
         dict(snakemake.output.items()),
         case=snakemake.wildcards.case,
+        colours=snakemake.params.colours,
     )

@@ -8,4 +8,5 @@ with log_errors(snakemake.log[0]):
         dict(snakemake.input.items()),
         snakemake.output[0],
         case=snakemake.wildcards.case,
+        labels=snakemake.params.labels,
     )

@@ -187,6 +187,15 @@ def _truth(results: Path, values: dict[str, Any]) -> Members:
         for kind in contents.SHOWS_TRUTH:
             pictures = contents.files_under(results / "report" / protocol / kind)
             files += [path for path in pictures if path.name.partition(".")[0] in values["cases"]]
+        submissions = contents.eligible_submissions(values, protocol)
+        drawn = results / "report" / protocol / contents.ERRORS
+        answered = values["answers"] != "none"
+        files += [
+            path
+            for submission in submissions * answered
+            for path in contents.files_under(drawn / submission)
+            if path.stem in values["cases"]
+        ]
     return {f"results/{path.relative_to(results).as_posix()}": path for path in files}
 
 

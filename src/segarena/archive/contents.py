@@ -34,8 +34,9 @@ PROJECT = (
 )
 """The project's own files and folders that an archive has."""
 
-SHOWS_TRUTH, SHOWS_ANSWERS = ("cases", "sheets"), "answers"
-"""Folders of a report (results/report/PROTOCOL/) whose pictures draw the truth, or the answers."""
+SHOWS_TRUTH, SHOWS_ANSWERS, ERRORS = ("cases", "sheets"), "answers", "errors"
+"""Folders of a report (results/report/PROTOCOL/) whose pictures draw the truth, the answers, or
+where they differ."""
 
 STEPS = {
     "prepare": "prepare.step",
@@ -174,7 +175,7 @@ def report_files(facts: Facts, protocol: str, results: Path) -> list[str]:
 def _may_report(name: str, facts: Facts) -> bool:
     """Return whether report/PROTOCOL/... follows from the facts and does not show the truth."""
     _, protocol, kind, *rest = Path(name).parts
-    if kind in SHOWS_TRUTH:
+    if kind in {*SHOWS_TRUTH, ERRORS}:
         return False
     if kind != SHOWS_ANSWERS:
         return True

@@ -1,18 +1,18 @@
-"""Draw what one submission answered on every case."""
+"""Draw what one submission answered on every case, and where it is wrong."""
 
 from pathlib import Path
 
 import numpy as np
-from PIL import ImageColor
 
-from segarena.case import read_answer, read_truth, spacing_of
+from segarena.case import ignored, read_answer, read_truth, spacing_of
 from segarena.files import read_json
-from segarena.report.pictures import view_of, write_answers
+from segarena.report.orientation import orientation_of
+from segarena.report.pictures import own_colours, view_of, write_answers, write_errors
 
 
 def main(
     results: Path,
-    output: Path,
+    outputs: dict[str, Path],
     *,
     protocol: str,
     submission: str,
@@ -20,12 +20,13 @@ def main(
     interactions: int,
     keep_answers: str,
     colours: dict[str, str],
+    ignore_label: int | None = None,
 ) -> None:
-    """Write one layer per case under `output`.
+    """Write one layer per case into each of the folders `answers` and `errors`.
 
     results: the folder that holds prepare/ and the rest. keep_answers: which answers the config
     keeps; with `final` all but the last may be gone. colours: of labels that have their own,
-    #rrggbb by id.
+    #rrggbb by id. ignore_label: the id that the protocol takes out.
     """
     numbers = range(1, interactions + 1)
     for case in cases:
@@ -33,24 +34,21 @@ def main(
         answers = results / "predict" / protocol / submission / case
         prompts_folder = results / "prompt" / protocol / submission / case
         truth = read_truth(f"{prepared}.truth.npz")
-        own = {
-            number: ImageColor.getrgb(colours[str(label_id)])[:3]
-            for number, label_id in truth.ids.items()
-            if str(label_id) in colours
-        }
-        spacing_mm = spacing_of(f"{prepared}.truth.npz", truth)
-        view = view_of(truth.gts, spacing_mm, own, truth.labels)
-        write_answers(
-            output / f"{case}.png",
-            view,
-            [
-                _answer(
-                    answers / f"{k}.npz", may_be_gone=keep_answers == "final" and k < interactions
-                )
-                for k in numbers
-            ],
-            [read_json(prompts_folder / f"{k}.json") for k in numbers],
+        view = view_of(
+            truth.gts,
+            spacing_of(f"{prepared}.truth.npz", truth),
+            own_colours(truth.ids, colours),
+            truth.labels,
+            orientation_of(truth),
         )
+        segs = [
+            _answer(answers / f"{k}.npz", may_be_gone=keep_answers == "final" and k < interactions)
+            for k in numbers
+        ]
+        prompts = [read_json(prompts_folder / f"{k}.json") for k in numbers]
+        write_answers(outputs["answers"] / f"{case}.png", view, segs, prompts)
+        taken_out = ignored(truth, ignore_label)
+        write_errors(outputs["errors"] / f"{case}.png", view, truth.gts, segs, taken_out)
 
 
 def _answer(path: Path, *, may_be_gone: bool) -> np.ndarray | None:

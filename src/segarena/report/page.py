@@ -28,7 +28,7 @@ from segarena.rank.outputs import EVERYTHING, FAILED
 from segarena.rank.stability import FINAL
 from segarena.report.certainty import sentence
 from segarena.report.charts import FIGURES, caption
-from segarena.report.pictures import COLOURS
+from segarena.report.pictures import ERRORS, hex_of
 from segarena.report.results import Results
 from segarena.report.script import script_json, write_script
 
@@ -87,6 +87,7 @@ def write(
         counted_missing=int((~results.missing["policy"].isin({FAILED, NOT_COUNTED})).sum()),
         uncounted=_uncounted(results),
         labels=_label_table(results),
+        errors={name: hex_of(colour) for name, colour in ERRORS.items()},
         failed_times=int((results.missing["policy"] == FAILED).sum()),
         times_count=any(is_time(name) for name in results.metrics),
         spread=_spread(results),
@@ -154,7 +155,6 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
         "extremes": _extremes(results),
         "deciding": results.metrics[0],
         "labels": _names_and_colours(results),
-        "colours": [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in COLOURS],
     }
 
 

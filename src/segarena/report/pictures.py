@@ -1,27 +1,32 @@
 """Pictures of a case and of what was answered on it, cheap enough to draw all of them.
 
-A case is drawn once: the middle slices in three planes, side by side in one image, and the truth's
-outline as a transparent layer of the same size. What a submission answered is one more transparent
-layer a case, with one row per interaction: outlines, box, clicks and scribbles, no image. The page
-lays them over each other, so thirty submissions do not mean thirty copies of the image. Outlines
-run along the borders of voxels and are found by comparing neighbours; nothing is smoothed.
+A case is drawn once: the middle slices in three planes, side by side in one image, turned as
+`segarena.report.orientation` says, and the truth as a transparent layer of the same size, a tint
+per label. What a submission answered is one more transparent layer per case, with one row per
+interaction: outlines, box, clicks and scribbles, no image; and another one of the same form for the
+errors: what it missed, what is in excess, and where it took one label for another. The page lays
+them over each other, so thirty submissions do not mean thirty copies of the image. Outlines run
+along the borders of voxels and are found by comparing neighbours; nothing is smoothed. Each label
+has an outline of its own, so that touching labels stay apart.
 """
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
-from PIL import ImageDraw
+from PIL import ImageColor, ImageDraw, ImageFont
 
 from segarena.case import Box, Image
 from segarena.files import atomic_write
+from segarena.report.orientation import AS_STORED, Orientation
 
-# Okabe and Ito's palette without black and blue, which are lost on a dark image; then a grey for
-# labels beyond these, and what markers and the truth are drawn in.
+# Okabe and Ito's palette without black and blue, which are lost on a dark image, then six more that
+# are told apart less well; a grey for labels beyond these, and the rim of markers.
 COLOURS = (
     (230, 159, 0),
     (86, 180, 233),
@@ -29,16 +34,33 @@ COLOURS = (
     (240, 228, 66),
     (213, 94, 0),
     (204, 121, 167),
+    (166, 134, 255),
+    (160, 220, 60),
+    (255, 160, 150),
+    (0, 210, 220),
+    (200, 160, 90),
+    (255, 120, 255),
 )
-CLEAR, OTHER, WHITE, BLACK = 0, len(COLOURS) + 1, len(COLOURS) + 2, len(COLOURS) + 3
-PALETTE = ((0, 0, 0), *COLOURS, (170, 170, 170), (255, 255, 255), (0, 0, 0))
+CLEAR, OTHER, BLACK = 0, len(COLOURS) + 1, len(COLOURS) + 2
+PALETTE = ((0, 0, 0), *COLOURS, (170, 170, 170), (0, 0, 0))
+MISSED, EXCESS, CONFUSED = 1, 2, 3
+ERRORS = {
+    "missed": (64, 128, 255),
+    "excess": (255, 64, 64),
+    "another label": (255, 255, 255),
+}
+"""What kinds of errors are called, and their colours, in the order of the layer's values."""
 Colour = tuple[int, int, int]
-AXES = ("axial", "coronal", "sagittal")
-LONGEST_SIDE = 320
+Point = tuple[float, float, float]
+TINT, VEIL = 96, 168  # how opaque the truth and the errors are, of 255
+LONGEST_SIDE, LONGEST_SIDE_ALONE = 320, 640  # of three planes, of a single one
 THINNEST_SIDE = 48
+OBLIQUE_DEGREES = 5.0
 GAP = 4
-SHEET_LINE = 14
+LETTER_SIZE, TEXT_SIZE = 15, 11
+SHEET_LINE = 16
 SHEET_COLUMNS = 3
+SHEET_LONGEST_NAME = 40
 MARGIN = 0.35
 LEAST_MARGIN_MM = 8.0
 
@@ -63,13 +85,14 @@ class Plane:
 class View:
     """What is shown of a case: up to three planes side by side, and a colour a label.
 
-    colours: the place in the palette of each label.
+    shape: of the volume as it is shown. colours: the place in the palette of each label.
     """
 
     shape: tuple[int, int, int]
     planes: tuple[Plane, ...]
     colours: dict[int, int]
     palette: tuple[Colour, ...] = PALETTE
+    orientation: Orientation = AS_STORED
 
     @property
     def width(self) -> int:
@@ -88,6 +111,7 @@ def view_of(
     spacing_mm: tuple[float, float, float],
     own_colours: Mapping[int, Colour] | None = None,
     labels: Sequence[int] = (),
+    orientation: Orientation = AS_STORED,
 ) -> View:
     """Return the view of a case: the middle slices of its largest label, cropped to all labels.
 
@@ -96,21 +120,26 @@ def view_of(
     have the same scale, save that very thin ones are widened to be seen; a single slice has one
     plane.
     """
+    gts = orientation.turned(gts)
+    first, second, third = (spacing_mm[axis] for axis in orientation.order)
+    spacing_mm = (first, second, third)
     there, counts = np.unique(gts, return_counts=True)
     there, counts = there[there > 0], counts[there > 0]
     ordered = [int(label) for label in there[np.argsort(-counts, kind="stable")]]
     largest = gts == ordered[0] if ordered else np.ones(gts.shape, bool)
     middle = [_middle(largest, axis) for axis in range(3)]
     crop = [_crop(gts, axis, spacing_mm[axis]) for axis in range(3)]
+    single = [axis for axis in range(3) if gts.shape[axis] == 1][:1]
     across = max((stop - start) * spacing_mm[axis] for axis, (start, stop) in enumerate(crop))
+    longest = LONGEST_SIDE_ALONE if single else LONGEST_SIDE
     planes: list[Plane] = []
     left = 0
-    for axis in range(3 if gts.shape[0] > 1 else 1):
+    for axis in single or range(3):
         rows, columns = (other for other in range(3) if other != axis)
         height, width = (
             max(
                 THINNEST_SIDE,
-                round((crop[a][1] - crop[a][0]) * spacing_mm[a] / across * LONGEST_SIDE),
+                round((crop[a][1] - crop[a][0]) * spacing_mm[a] / across * longest),
             )
             for a in (rows, columns)
         )
@@ -121,28 +150,30 @@ def view_of(
     colours = {label: min(i + 1, OTHER) for i, label in enumerate(ordered)}
     palette = list(PALETTE)
     for label, colour in (own_colours or {}).items():
-        if CLEAR < colours.get(label, OTHER) < OTHER:
-            palette[colours[label]] = colour
-    return View(gts.shape, tuple(planes), colours, tuple(palette))
+        if label in colours:
+            colours[label] = len(palette)
+            palette.append(colour)
+    first_size, *sizes = gts.shape
+    shape = (first_size, sizes[0], sizes[1])
+    return View(shape, tuple(planes), colours, tuple(palette), orientation)
 
 
 def describe(view: View, ids: Mapping[int, int]) -> dict[str, Any]:
     """Return what the page has to know of a view, ready for JSON.
 
-    ids: of each label. Its `labels` are a pair per label, the largest first: the id, and its place
-    among the colours, from 0, or null where it is grey.
+    ids: of each label. Its `labels` are a pair per label, the largest first: the id, and its
+    colour, or null where it shares the grey of the small ones. A plane's `slice` is counted from 1
+    along the file's axis.
     """
+    colours = {label: hex_of(colour) for label, colour in shown_colours(view).items()}
     return {
-        "labels": [
-            [ids.get(label, label), place - 1 if place < OTHER else None]
-            for label, place in view.colours.items()
-        ],
+        "labels": [[ids.get(label, label), colours.get(label)] for label in view.colours],
         "width": view.width,
         "height": view.height,
         "planes": [
             {
-                "name": AXES[plane.axis],
-                "slice": plane.index + 1,
+                "name": view.orientation.name(plane.axis),
+                "slice": _slice_in_the_file(view, plane) + 1,
                 "slices": view.shape[plane.axis],
                 "left": plane.left,
                 "width": plane.width,
@@ -150,20 +181,62 @@ def describe(view: View, ids: Mapping[int, int]) -> dict[str, Any]:
             }
             for plane in view.planes
         ],
+        "convention": convention(view.orientation),
     }
 
 
+def shown_colours(view: View) -> dict[int, Colour]:
+    """Return the colours of the labels that do not share the grey of the small ones."""
+    return {label: view.palette[at] for label, at in view.colours.items() if at != OTHER}
+
+
+def convention(orientation: Orientation) -> str:
+    """Return how a case is turned, in words."""
+    if orientation.letters is None:
+        return "shown as stored: the file does not say how the patient lay"
+    oblique = orientation.oblique_degrees
+    return "radiological: the patient's right is on the left" + (
+        f"; oblique by up to {oblique:.0f}°" if oblique >= OBLIQUE_DEGREES else ""
+    )
+
+
+def own_colours(ids: Mapping[int, int], colours: Mapping[str, str]) -> dict[int, Colour]:
+    """Return the colours of labels that have their own, by label. colours: #rrggbb by id."""
+    found: dict[int, Colour] = {}
+    for label, label_id in ids.items():
+        if str(label_id) in colours:
+            red, green, blue = ImageColor.getrgb(colours[str(label_id)])[:3]
+            found[label] = red, green, blue
+    return found
+
+
+def hex_of(colour: Colour) -> str:
+    """Return a colour as #rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _slice_in_the_file(view: View, plane: Plane) -> int:
+    backwards = view.orientation.backwards[plane.axis]
+    return view.shape[plane.axis] - 1 - plane.index if backwards else plane.index
+
+
 def write_sheet(
-    path: str | Path, case_picture: str | Path, truth: str | Path, answers: dict[str, Path]
+    path: str | Path,
+    case_picture: str | Path,
+    truth: str | Path,
+    answers: dict[str, Path],
+    legend: Sequence[tuple[str, Colour]] = (),
+    note: str = "",
 ) -> None:
     """Write a case's contact sheet as PNG: three panels a row, an interaction each.
 
     case_picture, truth: what `write_case` and `write_truth` wrote. answers: submission -> what
-    `write_answers` wrote for this case.
+    `write_answers` wrote for this case. legend: names and colours of the labels, above the panels,
+    with a note.
     """
-    with Picture.open(case_picture) as image, Picture.open(truth) as outline:
+    with Picture.open(case_picture) as image, Picture.open(truth) as tint:
         ground = image.convert("RGBA")
-        ground.alpha_composite(outline.convert("RGBA"))
+        ground.alpha_composite(tint.convert("RGBA"))
     width, height = ground.size[0] + GAP, ground.size[1] + SHEET_LINE
     panels: list[tuple[str, Picture.Image]] = []
     for submission, layer_png in answers.items():
@@ -174,36 +247,94 @@ def write_sheet(
             top = k * ground.height
             panel.alpha_composite(drawn.crop((0, top, ground.width, top + ground.height)))
             panels.append((f"{submission}, interaction {k + 1}", panel.convert("RGB")))
+    head = _head(legend, note, SHEET_COLUMNS * width)
     rows = -(-len(panels) // SHEET_COLUMNS)
-    sheet = Picture.new("RGB", (SHEET_COLUMNS * width, rows * height))
+    sheet = Picture.new("RGB", (SHEET_COLUMNS * width, head.height + rows * height))
+    sheet.paste(head, (0, 0))
     for i, (title, panel) in enumerate(panels):
-        x, y = i % SHEET_COLUMNS * width, i // SHEET_COLUMNS * height
+        x, y = i % SHEET_COLUMNS * width, head.height + i // SHEET_COLUMNS * height
         sheet.paste(panel, (x, y + SHEET_LINE))
-        ImageDraw.Draw(sheet).text((x + 2, y + 1), title, fill=(255, 255, 255))
+        ImageDraw.Draw(sheet).text((x + 2, y + 1), title, fill=(255, 255, 255), font=_font())
     _save(sheet, path, format="PNG")
 
 
+def _head(legend: Sequence[tuple[str, Colour]], note: str, width: int) -> Picture.Image:
+    """Return what stands above a sheet's panels: a square and a name per label, and the note."""
+    entries = [(name[:SHEET_LONGEST_NAME], colour) for name, colour in legend]
+    places: list[tuple[int, int]] = []
+    x, y = 2, 1
+    for text, _ in entries:
+        size = SHEET_LINE + round(_font().getlength(text)) + 12
+        if x > 2 and x + size > width:
+            x, y = 2, y + SHEET_LINE
+        places.append((x, y))
+        x += size
+    lines = (y // SHEET_LINE + 1) * bool(entries) + bool(note)
+    head = Picture.new("RGB", (width, lines * SHEET_LINE))
+    draw = ImageDraw.Draw(head)
+    for (text, colour), (left, top) in zip(entries, places, strict=True):
+        draw.rectangle((left, top + 2, left + 10, top + 12), fill=colour)
+        draw.text((left + SHEET_LINE, top), text, fill=(255, 255, 255), font=_font())
+    if note:
+        at = (2, (lines - 1) * SHEET_LINE + 1)
+        draw.text(at, note, fill=(200, 200, 200), font=_font())
+    return head
+
+
 def write_case(path: str | Path, view: View, image: Image) -> None:
-    """Write the image of a view as WebP."""
-    shape = (view.height, view.width, 3) if image.imgs.ndim == 4 else (view.height, view.width)
+    """Write the image of a view as WebP, with the letters of the directions."""
+    imgs = view.orientation.turned(image.imgs)
+    shape = (view.height, view.width, 3) if imgs.ndim == 4 else (view.height, view.width)
     canvas = np.zeros(shape, np.uint8)
     for plane in view.planes:
-        shown = np.ascontiguousarray(_cut(image.imgs, plane))
+        shown = np.ascontiguousarray(_cut(imgs, plane))
         picture = Picture.fromarray(shown)
         size = (plane.width, plane.height)
         drawn = np.asarray(picture.resize(size, Picture.Resampling.BICUBIC))
         canvas[: plane.height, plane.left : plane.left + plane.width] = drawn
-    _save(Picture.fromarray(canvas), path, format="WEBP", quality=80, method=2)
+    picture = Picture.fromarray(canvas)
+    for plane in view.planes:
+        _draw_letters(ImageDraw.Draw(picture), plane, view.orientation)
+    _save(picture, path, format="WEBP", quality=80, method=2)
+
+
+def _draw_letters(draw: ImageDraw.ImageDraw, plane: Plane, orientation: Orientation) -> None:
+    """Write which way is which at the middle of each edge, and the convention in the corner."""
+    if orientation.letters is None:
+        return
+    rows, columns = (orientation.letters[axis] for axis in range(3) if axis != plane.axis)
+    left, right = plane.left + 3, plane.left + plane.width - 3
+    across, down = plane.left + plane.width / 2, plane.height / 2
+    look: dict[str, Any] = {"fill": "white", "stroke_width": 2, "stroke_fill": "black"}
+    for text, place, anchor in (
+        (columns[0], (left, down), "lm"),
+        (columns[1], (right, down), "rm"),
+        (rows[0], (across, 3), "mt"),
+        (rows[1], (across, plane.height - 3), "mb"),
+    ):
+        draw.text(place, text, font=_font(LETTER_SIZE), anchor=anchor, **look)
+    if "R" in columns:
+        text = "radiological"
+        if orientation.oblique_degrees >= OBLIQUE_DEGREES:
+            text += f", oblique {orientation.oblique_degrees:.0f}°"
+        if _font().getlength(text) < plane.width / 2 - LETTER_SIZE:
+            draw.text((left, plane.height - 4), text, font=_font(), anchor="ls", **look)
+
+
+@cache
+def _font(size: int = TEXT_SIZE) -> Any:
+    return ImageFont.load_default(size)
 
 
 def write_truth(path: str | Path, view: View, gts: np.ndarray) -> None:
-    """Write the outlines of all labels of the truth as a transparent PNG, white on black."""
+    """Write all labels of the truth as a transparent PNG, a tint of its colour for each."""
+    gts = view.orientation.turned(gts)
     layer = np.zeros((view.height, view.width), np.uint8)
     for plane in view.planes:
         part = layer[: plane.height, plane.left : plane.left + plane.width]
         labels = _enlarged(gts, plane)
-        part[_border(labels, inside=False)] = WHITE
-    _save_layer(layer, path)
+        part[labels > 0] = _coloured(labels[labels > 0], view.colours)
+    _save_layer(layer, path, view.palette, opacity=TINT)
 
 
 def write_answers(
@@ -226,8 +357,10 @@ def write_answers(
         for plane in view.planes:
             top = row * height
             part = layer[top : top + plane.height, plane.left : plane.left + plane.width]
-            labels = _enlarged(segs, plane)
-            border = _border(labels, inside=True)
+            labels = _enlarged(view.orientation.turned(segs), plane)
+            border = _border(labels)
+            if len(view.planes) == 1:  # twice as large, so the line is twice as thick
+                border |= _border(np.where(border, 0, labels))
             part[border] = _coloured(labels[border], view.colours)
     picture = Picture.fromarray(layer, "P")
     draw = ImageDraw.Draw(picture)
@@ -238,16 +371,53 @@ def write_answers(
     _save_layer(np.asarray(picture), path, view.palette)
 
 
+def write_errors(
+    path: str | Path,
+    view: View,
+    gts: np.ndarray,
+    answers: Sequence[np.ndarray | None],
+    ignored: np.ndarray | None = None,
+) -> None:
+    """Write where a submission's answers differ from the truth, a row an interaction, as PNG.
+
+    ignored: voxels (D, H, W) that the protocol takes out. The row of an answer that is gone is
+    empty.
+    """
+    turned = view.orientation.turned
+    layer = np.zeros((view.height * len(answers), view.width), np.uint8)
+    for row, segs in enumerate(answers):
+        if segs is None:
+            continue
+        for plane in view.planes:
+            top = row * view.height
+            part = layer[top : top + plane.height, plane.left : plane.left + plane.width]
+            part[...] = _errors(_enlarged(turned(gts), plane), _enlarged(turned(segs), plane))
+            if ignored is not None:
+                part[_enlarged(turned(ignored), plane)] = CLEAR
+    _save_layer(layer, path, ((0, 0, 0), *ERRORS.values()), opacity=VEIL)
+
+
+def _errors(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    found = np.zeros(truth.shape, np.uint8)
+    found[(truth > 0) & (answer == 0)] = MISSED
+    found[(truth == 0) & (answer > 0)] = EXCESS
+    found[(truth > 0) & (answer > 0) & (truth != answer)] = CONFUSED
+    return found
+
+
 def _draw_prompts(draw: ImageDraw.ImageDraw, view: View, prompts: dict[str, Any], top: int) -> None:
+    def shown(points: list[list[int]]) -> list[Point]:
+        return [view.orientation.point((z, y, x), view.shape) for z, y, x in points]
+
     for plane in view.planes:
         for i, label in enumerate(prompts["labels"]):
             colour = view.colours.get(label, OTHER)
-            if prompts.get("boxes") and plane.axis == 0:
-                _draw_box(draw, plane, prompts["boxes"][i], colour, top)
+            if prompts.get("boxes") and view.orientation.order[plane.axis] == 0:
+                _draw_box(draw, view, plane, prompts["boxes"][i], colour, top)
             for kind, points in _of_label(prompts.get("scribbles"), i):
-                _draw_stroke(draw, plane, points, colour, top, hollow=kind == "bg")
+                _draw_stroke(draw, plane, shown(points), colour, top, hollow=kind == "bg")
             for kind, points in _of_label(prompts.get("clicks"), i):
-                for point in points:
+                for point in shown(points):
                     _draw_click(draw, plane, point, colour, top, cross=kind == "bg")
 
 
@@ -256,9 +426,20 @@ def _of_label(marks: Any, i: int) -> Iterator[tuple[str, list[list[int]]]]:
         yield from ((kind, marks[i].get(kind, [])) for kind in ("fg", "bg"))
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, top: int) -> None:
-    x0, y0 = _at(plane, box["z_mid_y_min"] - 0.5, box["z_mid_x_min"] - 0.5, top)
-    x1, y1 = _at(plane, box["z_mid_y_max"] + 0.5, box["z_mid_x_max"] + 0.5, top)
+def _draw_box(
+    draw: ImageDraw.ImageDraw, view: View, plane: Plane, box: Box, colour: int, top: int
+) -> None:
+    corners = [
+        view.orientation.point(
+            (box["z_mid"], box[f"z_mid_y_{end}"], box[f"z_mid_x_{end}"]), view.shape
+        )
+        for end in ("min", "max")
+    ]
+    rows, columns = (
+        sorted(corner[axis] for corner in corners) for axis in range(3) if axis != plane.axis
+    )
+    x0, y0 = _at(plane, rows[0] - 0.5, columns[0] - 0.5, top)
+    x1, y1 = _at(plane, rows[1] + 0.5, columns[1] + 0.5, top)
     left, right = max(x0, plane.left), min(x1, plane.left + plane.width - 1)
     upper, lower = max(y0, top), min(y1, top + plane.height - 1)
     if left >= right or upper >= lower:
@@ -272,7 +453,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, plane: Plane, box: Box, colour: int, to
 
 
 def _draw_click(
-    draw: ImageDraw.ImageDraw, plane: Plane, point: list[int], colour: int, top: int, *, cross: bool
+    draw: ImageDraw.ImageDraw, plane: Plane, point: Point, colour: int, top: int, *, cross: bool
 ) -> None:
     x, y = _point_at(plane, point, top)
     if not _inside(plane, x, y, top):
@@ -291,7 +472,7 @@ def _draw_click(
 def _draw_stroke(
     draw: ImageDraw.ImageDraw,
     plane: Plane,
-    points: list[list[int]],
+    points: list[Point],
     colour: int,
     top: int,
     *,
@@ -316,7 +497,7 @@ def _draw_stroke(
                 draw.rectangle((left, upper, max(left, right), max(upper, lower)), fill=fill)
 
 
-def _point_at(plane: Plane, point: list[int], top: int) -> tuple[float, float]:
+def _point_at(plane: Plane, point: Point, top: int) -> tuple[float, float]:
     row, column = (point[axis] for axis in range(3) if axis != plane.axis)
     return _at(plane, row, column, top)
 
@@ -346,8 +527,8 @@ def _enlarged(volume: np.ndarray, plane: Plane) -> np.ndarray:
     return shown[rows[:, None], columns]
 
 
-def _border(labels: np.ndarray, *, inside: bool) -> np.ndarray:
-    """Return the pixels at a border between labels: those of the label, or those just outside."""
+def _border(labels: np.ndarray) -> np.ndarray:
+    """Return the pixels of labels that lie at a border, to another label or the background."""
     found = np.zeros(labels.shape, bool)
     for here, there in (
         (np.s_[:-1, :], np.s_[1:, :]),
@@ -355,8 +536,7 @@ def _border(labels: np.ndarray, *, inside: bool) -> np.ndarray:
         (np.s_[:, :-1], np.s_[:, 1:]),
         (np.s_[:, 1:], np.s_[:, :-1]),
     ):
-        differs = labels[here] != labels[there]
-        found[here] |= differs & ((labels[here] if inside else labels[there]) > 0)
+        found[here] |= (labels[here] != labels[there]) & (labels[here] > 0)
     return found
 
 
@@ -383,10 +563,13 @@ def _crop(gts: np.ndarray, axis: int, spacing_mm: float) -> tuple[int, int]:
     return max(0, first - margin), min(gts.shape[axis], last + margin)
 
 
-def _save_layer(layer: np.ndarray, path: str | Path, palette: tuple[Colour, ...] = PALETTE) -> None:
+def _save_layer(
+    layer: np.ndarray, path: str | Path, palette: tuple[Colour, ...], *, opacity: int = 255
+) -> None:
     picture = Picture.fromarray(layer, "P")
     picture.putpalette([value for colour in palette for value in colour])
-    _save(picture, path, format="PNG", transparency=CLEAR, bits=4, compress_level=6)
+    options = {"transparency": bytes([0] + [opacity] * (len(palette) - 1)), "compress_level": 6}
+    _save(picture, path, format="PNG", bits=4 if len(palette) <= 16 else 8, **options)
 
 
 def _save(picture: Picture.Image, path: str | Path, **options: Any) -> None:

@@ -154,6 +154,8 @@ const segarena = (() => {
   // ---- cases
 
   const view = { team: data.teams[0].id, case: data.cases[0], k: data.interactions };
+  const LAYERS = ["truth", "answer", "errors"];
+  const LONGEST_SIDE_PX = 640; // on the page: a small picture is not blown up to its width
 
   function place(image, plane, picture, rows, row) {
     // The picture holds all planes side by side and, for answers, a row an interaction.
@@ -163,16 +165,19 @@ const segarena = (() => {
     image.style.height = `${(100 * rows * picture.height) / plane.height}%`;
   }
 
-  function drawPlane(plane, picture, name) {
+  function drawPlane(plane, picture, team) {
     const figure = make("figure", undefined, "plane");
+    const { name } = data.teams.find((one) => one.id === team);
     figure.style.flexGrow = Math.max(plane.width, picture.width / 6);
+    figure.style.maxWidth = `${Math.max(LONGEST_SIDE_PX / 4, LONGEST_SIDE_PX * Math.min(1, plane.width / plane.height))}px`;
     const box = make("div", undefined, "window");
     box.style.aspectRatio = `${plane.width} / ${plane.height}`;
-    const where = `${plane.name} plane, slice ${plane.slice} of ${plane.slices}`;
+    const where = plane.slices > 1 ? `${plane.name}, slice ${plane.slice} of ${plane.slices}` : plane.name;
     const layers = [
       ["image", `cases/${view.case}.webp`, `${view.case}, ${where}`, 1, 0],
-      ["truth", `cases/${view.case}.truth.png`, "Outline of the truth", 1, 0],
-      ["answer", `answers/${view.team}/${view.case}.png`, `Outline of the answer of ${name}`,
+      ["truth", `cases/${view.case}.truth.png`, "Tint of the ground truth", 1, 0],
+      ["errors", `errors/${team}/${view.case}.png`, `Errors of ${name}`, data.interactions, view.k - 1],
+      ["answer", `answers/${team}/${view.case}.png`, `Outline of the answer of ${name}`,
         data.interactions, view.k - 1],
     ];
     for (const [kind, source, text, rows, row] of layers) {
@@ -180,6 +185,7 @@ const segarena = (() => {
       image.alt = text;
       image.src = source;
       image.hidden = kind !== "image" && !at(`show-${kind}`).checked;
+      if (rows > 1) image.dataset.plane = picture.planes.indexOf(plane);
       place(image, plane, picture, rows, row);
       box.append(image);
     }
@@ -220,15 +226,33 @@ const segarena = (() => {
     }));
   }
 
+  function drawPlanes(picture, team) {
+    const group = make("div", undefined, "planes");
+    group.append(...picture.planes.map((plane) => drawPlane(plane, picture, team)));
+    return group;
+  }
+
+  function drawTeams(picture) {
+    const other = at("other").value;
+    const teams = other && other !== view.team ? [view.team, other] : [view.team];
+    at("planes").classList.toggle("alone", picture.planes.length === 1);
+    at("planes").replaceChildren(...teams.map((team) => {
+      const group = make("div");
+      if (teams.length > 1) group.append(make("h4", data.teams.find((one) => one.id === team).name));
+      group.append(drawPlanes(picture, team));
+      return group;
+    }));
+  }
+
   function drawLegend(picture) {
-    const entries = picture.labels.map(([id, place]) => {
-      const { name, colour } = data.labels[id] || {};
-      const grey = place === null;
-      return [name ? `${id} ${name}` : `${id}`, grey ? "#aaaaaa" : colour || data.colours[place]];
+    const entries = picture.labels.map(([id, colour]) => {
+      const { name } = data.labels[id] || {};
+      return [name ? `${id} ${name}` : `${id}`, colour || "#aaaaaa"];
     });
     const first = entries.filter(([, colour]) => colour !== "#aaaaaa");
     const others = entries.length - first.length;
     if (others) first.push([`${others} smaller label${others > 1 ? "s" : ""}`, "#aaaaaa"]);
+    at("convention").textContent = picture.convention;
     at("legend").replaceChildren(...first.map(([text, colour]) => {
       const key = make("span", undefined, "key");
       key.style.borderColor = colour;
@@ -255,10 +279,12 @@ const segarena = (() => {
       button.setAttribute("aria-pressed", String(found[button.dataset.extreme] === view.case));
     }
     if (series) drawNumbers(series, data.cases.indexOf(view.case));
-    at("planes").replaceChildren(...(picture
-      ? picture.planes.map((plane) => drawPlane(plane, picture, name))
-      : [make("p", "There is no picture of this case.")]));
-    if (picture) drawLegend(picture);
+    if (picture) {
+      drawTeams(picture);
+      drawLegend(picture);
+    } else {
+      at("planes").replaceChildren(make("p", "There is no picture of this case."));
+    }
     at("viewer").dataset.shown = `${view.team}/${view.case}/${view.k}`;
   }
 
@@ -266,9 +292,9 @@ const segarena = (() => {
     view.k = Number(at("k").value);
     load(`cases/${view.case}.js`).then((picture) => {
       if (!picture) return;
-      document.querySelectorAll("img.answer").forEach((image, i) => {
-        place(image, picture.planes[i], picture, data.interactions, view.k - 1);
-      });
+      for (const image of document.querySelectorAll("#planes img[data-plane]")) {
+        place(image, picture.planes[image.dataset.plane], picture, data.interactions, view.k - 1);
+      }
     });
     load(`data/team.${view.team}.js`).then((series) => {
       if (series) drawNumbers(series, data.cases.indexOf(view.case));
@@ -292,8 +318,9 @@ const segarena = (() => {
 
   at("team").addEventListener("change", () => show({ team: at("team").value }));
   at("case").addEventListener("change", () => show({ case: at("case").value }));
+  at("other").addEventListener("change", drawCase);
   at("k").addEventListener("input", slide);
-  for (const kind of ["truth", "answer"]) {
+  for (const kind of LAYERS) {
     at(`show-${kind}`).addEventListener("change", (event) => {
       for (const image of document.querySelectorAll(`img.${kind}`)) image.hidden = !event.target.checked;
     });
