@@ -1,5 +1,5 @@
 # Python >= 3.11 and make are all that these need; everything else goes into .venv, from the lock files.
-#   make demo       the bundled demo: three baselines on five cases, with its leaderboard
+#   make demo       the bundled demo: four baselines on five cases, with its leaderboard
 #   make test-fast  the tests that need no engine, no Snakemake run, no cluster and no browser
 #   make test       the whole test-suite
 #   make lint       format, style, types, workflow

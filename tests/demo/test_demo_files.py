@@ -18,7 +18,7 @@ CASES = sorted(path.name.removesuffix(".nii.gz") for path in (DEMO / "images").i
 
 
 def test_demo_has_its_cases_and_submissions():
-    """At least four cases, each with labels and a row in the sheet, and three submissions."""
+    """At least four cases, each with labels and a row in the sheet, and four submissions."""
     assert len(CASES) >= 4
     assert sorted(p.name.removesuffix(".nii.gz") for p in (DEMO / "labels").iterdir()) == CASES
     with (DEMO / "cases.tsv").open() as stream:
@@ -28,7 +28,7 @@ def test_demo_has_its_cases_and_submissions():
         "CT_liver_spine": "abdomen"
     }
     submissions = sorted(path.parent.name for path in DEMO.glob("submissions/*/predict.sh"))
-    assert submissions == ["ellipsoid", "geodesic", "region-growing"]
+    assert submissions == ["ellipsoid", "geodesic", "learned", "region-growing"]
 
 
 def test_demo_is_small():

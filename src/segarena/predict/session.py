@@ -30,6 +30,7 @@ from segarena.errors import EngineError
 from segarena.files import atomic_write, read_json, write_json
 from segarena.predict import gpu, state
 from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
+from segarena.predict.gpu_meter import metered
 from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
 from segarena.predict.runners.watch import check_room, excess, machine_memory_bytes, readable
 from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
@@ -139,6 +140,7 @@ def answer(
         "key": key,
         **{key: facts[key] for key in ("host", "gpu", "ended")},
         **({"state": left} if left else {}),
+        **{key: facts[key] for key in ("gpu_use",) if key in facts},
     }
     with _our_disk(answer_npz.parent):
         if store is not None and key is not None and facts["status"] == "ok":
@@ -162,7 +164,7 @@ def _reuse_or_ask(
 ) -> tuple[bool, Facts]:
     """Return whether the store has an answer that counts, and how its call went; else make it."""
     if store is None:
-        return False, ask()
+        return False, _metered(ask)
     with store.asking(key):
         stored = store.find(key)
         facts = within(stored, limits.seconds) if stored else None
@@ -173,9 +175,16 @@ def _reuse_or_ask(
                 f"{store.folder}: an answer that was here is gone or damaged, and this job has no "
                 "GPU to ask for it again; run the same command again"
             )
-        facts = ask()
+        facts = _metered(ask)
         with _our_disk(store.folder):
             return False, store.keep(key, facts.pop("segs"), facts)
+
+
+def _metered(ask: Callable[[], Facts]) -> Facts:
+    """Make the call, and say with how it went what it cost on the GPUs that it held."""
+    with metered(gpu.assigned()) as use:
+        facts = ask()
+    return {**facts, "gpu_use": use} if use else facts
 
 
 def make_input(path: Path, image_npz: Path, prompts: dict[str, Any], previous: np.ndarray) -> None:
