@@ -12,7 +12,8 @@ LEAVES = {"errors", "files", "case", "protocol", "masks", "provenance", "plain_p
 LEAVES |= {"untrusted", "sheets", "extras", "locks"}
 # What stands in front of the stages: the config, the run as a whole, and the command line.
 FRONT = {"__init__", "config", "submissions", "run", "cli", "check", "status", "slurm"}
-FRONT |= {"damage", "plan", "clean", "workflow", "snakemake_adapter", "fingerprint", "kit", "new"}
+FRONT |= {"damage", "plan", "clean", "workflow", "snakemake_adapter", "fingerprint"}
+FRONT |= {"kit", "new", "feedback"}
 
 # What is in templates/ is copied into submissions, never imported.
 MODULES = sorted(

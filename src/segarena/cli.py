@@ -18,6 +18,7 @@ COMMANDS = {
     "kit": ("segarena.kit", "write what participants check with: protocol, limits, samples"),
     "run": ("segarena.workflow", "run the whole workflow on a config file"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
+    "feedback": ("segarena.feedback", "write what a team may know of its failures and scores"),
     "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
     "store": (
         "segarena.predict.command",
@@ -33,7 +34,10 @@ COMMANDS = {
 }
 GROUPS = {
     "participants": ("new", "check"),
-    "organisers": ("fingerprint", "kit", "run", "status", "clean", "store", "forget"),
+    "organisers": (
+        *("fingerprint", "kit", "run", "status", "feedback"),
+        *("clean", "store", "forget"),
+    ),
     "researchers": ("score", "rank", "verify", "export", "diff", "rerun"),
 }
 EXIT_CODES = (

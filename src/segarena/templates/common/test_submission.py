@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,8 +37,10 @@ def ask(arrays):
         inputs.mkdir()
         outputs.mkdir()
         np.savez_compressed(inputs / "case.npz", **arrays)
-        places = {"INPUTS": str(inputs), "OUTPUTS": str(outputs)}
-        subprocess.run(["sh", "predict.sh"], cwd=HERE, env={**os.environ, **places}, check=True)
+        environment = {**os.environ, "INPUTS": str(inputs), "OUTPUTS": str(outputs)}
+        # The python3 of predict.sh is then the one that runs this test.
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run(["sh", "predict.sh"], cwd=HERE, env=environment, check=True)
         with np.load(outputs / "case.npz") as file:
             return file["segs"]
 
