@@ -1,6 +1,7 @@
 """`segarena new`: every template is whole, and passes its own test and `segarena check`."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,11 +32,16 @@ def test_a_template_passes_its_own_test(template: str, tmp_path: Path):
 def test_a_template_passes_check(
     template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    """As a folder, fresh and warm; the answers of both are the same."""
+    """As a folder, fresh and warm with the same answers, and without a warning."""
     monkeypatch.chdir(tmp_path)
     main(["new", "team", "--template", template])
-    assert main(["check", "team", "--runtime", "process", "--protocol", ONE_CLICK]) == 0
-    assert "the answers are the same" in capsys.readouterr().out
+    capsys.readouterr()
+    words = ["--runtime", "process", "--protocol", ONE_CLICK, "--only", "bundled", "--json"]
+    assert main(["check", "team", *words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    findings = {finding["what"]: finding for finding in report["findings"]}
+    assert [what for what, f in findings.items() if f["level"] in {"warning", "FAILED"}] == []
+    assert "the answers are the same" in findings["container: warm"]["detail"]
 
 
 def test_an_image_of_a_template_passes_check(
@@ -48,7 +54,7 @@ def test_an_image_of_a_template_passes_check(
     monkeypatch.chdir(tmp_path)
     main(["new", "team"])
     archive = submission_archive(tmp_path / "team", tmp_path / "team.tar.gz")
-    arguments = ["--runtime", "docker", "--protocol", ONE_CLICK]
+    arguments = ["--runtime", "docker", "--protocol", ONE_CLICK, "--only", "bundled"]
     assert main(["check", str(archive), *arguments]) == 0
 
 
