@@ -58,7 +58,7 @@ def test_the_same_challenge_gives_the_same_file(arena: Arena) -> None:
 
 def test_a_challenge_file_says_all_of_the_protocol(arena: Arena) -> None:
     """Limits, label names and metrics with values per label are those of the config."""
-    tolerances = {"liver": 1.0, "spleen": 3.0}
+    tolerances = {"liver": 1.0, "spleen": 3.0, "default": 2.0}
     arena.add_protocol(metrics=[{"name": "DSC"}, {"name": "NSD", "tolerance_mm": tolerances}])
     challenge = read_challenge(export(arena, "--case", "one"))
     protocol = challenge.protocols["short"]
@@ -67,7 +67,7 @@ def test_a_challenge_file_says_all_of_the_protocol(arena: Arena) -> None:
         "1": "liver",
         "2": "spleen",
     }
-    assert protocol["metrics"][1]["tolerance_mm"] == {1: 1.0, 2: 3.0}
+    assert protocol["metrics"][1]["tolerance_mm"] == {1: 1.0, 2: 3.0, "default": 2.0}
     assert not challenge.has_gpu
 
 
@@ -83,7 +83,7 @@ def test_an_unknown_case_is_one_line(arena: Arena, capsys: Any) -> None:
 
 def test_the_check_says_what_the_workflow_will(arena: Arena, capsys: Any) -> None:
     """Scores, status and answers are the same to the last digit; only times differ."""
-    metrics = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {"liver": 1, "spleen": 2}}]
+    metrics = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {"liver": 1, "default": 2}}]
     user = [
         {"prompt": "box", "times": 1, "jitter_px": 2},
         {"prompt": "click", "times": 2, "rule": "largest_error"},
@@ -117,7 +117,7 @@ def test_the_check_says_what_the_workflow_will(arena: Arena, capsys: Any) -> Non
 def test_the_bundled_cases_run_under_any_challenge(arena: Arena, capsys: Any) -> None:
     """Also where its metrics, its ignored label and its regions are of labels they do not have."""
     (arena.work / "labels.tsv").write_text("label\tname\tmembers\n1\tliver\t\nall\t\t1+2\n")
-    metrics = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {"liver": 1, 2: 2}}]
+    metrics = [{"name": "DSC"}, {"name": "NSD", "tolerance_mm": {"liver": 1, "default": 2}}]
     arena.add_protocol(metrics=metrics, over="regions", ignore_label=2)
     words = ["check", "submissions/team", "--runtime", "process", "--challenge"]
     words += [str(export(arena)), "--only", "bundled", "--only", "bundled-cube", "--json"]

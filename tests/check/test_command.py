@@ -330,6 +330,40 @@ def test_a_check_that_is_stopped_leaves_nothing(sent: int, folder: Path, short: 
     assert list(temporary.iterdir()) == []
 
 
+def test_a_stopped_check_leaves_no_container(
+    engine: str, base_image: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After Ctrl-C during a call the engine has none of its containers."""
+    import docker
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/predict.sh").write_text("sleep 600\n")
+    layers = [base_image("tiny"), (tmp_path / "team", "/workspace")]
+    write_docker_archive(tmp_path / "team.tar", layers)
+    command = [sys.executable, "-m", "segarena.cli", "check", "team.tar", "--runtime", "docker"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
+    with contextlib.closing(docker.from_env()) as client:
+
+        def mine(**more: str) -> list[Any]:
+            return client.containers.list(
+                all=True, filters={"label": f"segarena={tmp_path}"} | more
+            )
+
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not Path("segarena-check/bundled").exists():
+            time.sleep(0.05)
+        while time.monotonic() < deadline and not mine(status="running"):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert mine() == []
+    assert not Path("segarena-check").exists()
+
+
 def test_a_submission_that_is_not_there_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ PRINTED = {
     "PermissionError: [Errno 13] Permission denied: '/.cache'": "ENV HOME=/tmp",
     "PermissionError: [Errno 13] Permission denied: '/root/.cache/torch'": "ENV HOME=/tmp",
     "PermissionError: [Errno 13] Permission denied: '/workspace/outputs/x'": "do not change its",
+    "mkdir: can't create directory '//.cache/': Permission denied": "ENV HOME=/tmp",
     "mkdir: cannot create directory '/data/x': Permission denied": "may not use /data/x",
     "sh: 1: cannot create tmp.txt: Permission denied": "may not use tmp.txt",
     "predict.sh: 2: ./run.sh: Permission denied": "chmod +x ./run.sh",

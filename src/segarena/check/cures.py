@@ -81,11 +81,11 @@ CURES = (
         "owner, and remove a file of your own there before you write it again",
     ),
     (
-        r"Permission denied: '?((?:/root|/\.|/home)[^'\n]*|[^'\n]*\.cache[^'\n]*)",
+        r"Permission denied: '?((?:/root|/+\.|/home)[^'\n]*|[^'\n]*\.cache[^'\n]*)",
         f"may not write {{0}}: {_HOME}",
     ),
     (
-        rf"{_SH_CANNOT}'?((?:/root|/\.|/home)[^':\n]*)'?: Permission denied",
+        rf"{_SH_CANNOT}'?((?:/root|/+\.|/home)[^':\n]*)'?: Permission denied",
         f"may not write {{0}}: {_HOME}",
     ),
     (
@@ -241,6 +241,8 @@ def cure_of(call: Call, user: str = "") -> str:
     if shape:
         return shape
     printed = f"{message}\n{call['printed']}" if call["status"] in _LOG_COUNTS else message
+    if call["status"] == "out_of_memory":
+        return STATUS_CURES["out_of_memory"]
     if "(it holds " in message:
         return _NAME_CURE
     last, cure = -1, ""
