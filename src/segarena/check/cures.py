@@ -227,38 +227,41 @@ STATUS_CURES = {
     "and the call itself (below) show more",
     "bad_image": "save the archive again",
 }
-_LOG_COUNTS = {"crashed", "no_answer", "timed_out", "out_of_memory", "too_much_output"}
+_LOG_COUNTS = {"crashed", "no_answer", "timed_out", "too_much_output"}
 
 
 def cure_of(call: Call, user: str = "") -> str:
-    """Return what the author can do about a call that failed.
+    """Return what the author can do about a call that failed; user: who the program runs as."""
+    return _of_message(call) or _of_log(call, user) or _of_status(call)
 
-    What stands last in the log counts: what went wrong before did not end the program. user: who
-    the program runs as.
-    """
-    message = call["message"]
-    shape = _shape_cure(message)
-    if shape:
-        return shape
-    printed = f"{message}\n{call['printed']}" if call["status"] in _LOG_COUNTS else message
+
+def _of_message(call: Call) -> str:
+    """Return the cure where our own message is enough, whatever was printed, else ""."""
     if call["status"] == "out_of_memory":
         return STATUS_CURES["out_of_memory"]
-    if "(it holds " in message:
-        return _NAME_CURE
+    return _NAME_CURE if "(it holds " in call["message"] else _shape_cure(call["message"])
+
+
+def _of_log(call: Call, user: str) -> str:
+    """Return the cure of what stands last in the log: what was before did not end the program."""
+    message = call["message"]
+    printed = f"{message}\n{call['printed']}" if call["status"] in _LOG_COUNTS else message
     last, cure = -1, ""
     for pattern, text in (*CURES, *_at_the_end(printed)):
         for found in re.finditer(pattern, printed, re.MULTILINE):
             line = printed.count("\n", 0, found.start())
             if line > last:
                 last, cure = line, _filled(text, found, call, user)
-    if cure:
-        return cure
+    return cure
+
+
+def _of_status(call: Call) -> str:
     if call["status"] == "crashed" and call.get("perfect_label"):
         return (
             "one label had no error left, so no click was added for it and clicks_order ends in "
             "None there: leave such a label as it is"
         )
-    if "ENTRYPOINT (" in message:
+    if "ENTRYPOINT (" in call["message"]:
         return "the log shows what the ENTRYPOINT ran; write ENTRYPOINT [] in the Dockerfile"
     return STATUS_CURES[call["status"]]
 
