@@ -235,6 +235,13 @@ MISTAKES = {
         LABELS,
         level="warning",
     ),
+    "a file that is kept for later": Mistake(
+        "labels = segs * (not os.path.exists('seen')); open('seen', 'w').close()",
+        "order of the cases",
+        "keep nothing between cases",
+        LABELS,
+        level="warning",
+    ),
     "a name that matters": Mistake(
         "labels = segs * ('bundled' in name)",
         "name of the case",
