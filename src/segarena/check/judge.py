@@ -22,6 +22,7 @@ from segarena.check.sessions import Call
 from segarena.predict.runners import GIB
 from segarena.predict.runners.watch import machine_memory_bytes, readable
 from segarena.protocol import Protocol
+from segarena.untrusted import printable
 
 PASSED, WARNING, NOT_JUDGED, FAILED = "passed", "warning", "not judged", "FAILED"
 LOG_LINES = 12
@@ -319,6 +320,7 @@ def _printed(good: list[Call]) -> Iterator[Finding]:
 def _written(asked: list[Call]) -> Iterator[Finding]:
     written = sorted({path for call in asked for path in call.get("written", ())})
     if written:
-        detail = f"writes to {', '.join(written[:5])} at run time; it is gone after each call"
+        paths = ", ".join(map(printable, written[:5]))
+        detail = f"writes to {paths} at run time; it is gone after each call"
         cure = "allowed here; move it to /tmp to be safe"
         yield Finding("beside its code", WARNING, detail, cure)
