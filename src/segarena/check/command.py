@@ -53,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
         nargs="+",
         action="append",
         default=[],
-        metavar="PATH",
+        metavar=("IMAGE", "LABEL"),
         help="a case of your own: IMAGE LABEL, or a folder with images/ and labels/; may be given "
         "several times",
     )
