@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segarena.check.cases import bundled
-from segarena.check.judge import FAILED, NOT_JUDGED, _turn_of, judged, time_of
+from segarena.check.judge import FAILED, NOT_JUDGED, _gpu_memory, _turn_of, judged, time_of
 from segarena.check.report import Report
 from segarena.protocol import load
 
@@ -70,3 +70,14 @@ def test_an_answer_in_another_memory_order_is_found(tmp_path: Path) -> None:
     gts = np.load(tmp_path / "truth.npz")["gts"]
     answer = gts.transpose(2, 1, 0).reshape(gts.shape)
     assert _turn_of(answer, gts, {1, 2, 3}) == "reshaped from (x, y, z)"
+
+
+def test_the_memory_of_a_gpu_is_said() -> None:
+    """The most that any call held; nothing where no call had a GPU."""
+    calls = [
+        {**FULL, "status": "ok", "gpu_use": {"peak_memory_bytes": peak}}
+        for peak in (None, 3 * 2**30)
+    ]
+    found = [*_gpu_memory(calls)]
+    assert [one.detail for one in found] == ["3 GiB at most"]
+    assert [*_gpu_memory([FULL])] == []

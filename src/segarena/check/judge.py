@@ -55,7 +55,7 @@ def judged(calls: list[Call], protocol: Protocol, image: dict[str, Any]) -> list
     levels = {failure.level for failure in failures}
     level = FAILED if FAILED in levels else NOT_JUDGED if levels else PASSED
     findings = [Finding("answers", level, f"{len(good)} of {len(asked)} are usable"), *failures]
-    findings += [*_time(calls, protocol), *_memory(asked, protocol)]
+    findings += [*_time(calls, protocol), *_memory(asked, protocol), *_gpu_memory(asked)]
     findings += _about_answers(good)
     findings += [*_invented(asked), *_printed(good), *_written(asked)]
     return findings
@@ -126,6 +126,13 @@ def _memory(asked: list[Call], protocol: Protocol) -> Iterator[Finding]:
     if known and limit > here:
         detail = f"the challenge gives {readable(limit)}, this machine has {readable(here)}"
         yield Finding("memory", NOT_JUDGED, detail)
+
+
+def _gpu_memory(asked: list[Call]) -> Iterator[Finding]:
+    peaks = [call["gpu_use"]["peak_memory_bytes"] for call in asked if call.get("gpu_use")]
+    known = [peak for peak in peaks if peak is not None]
+    if known:
+        yield Finding("GPU memory", PASSED, f"{readable(max(known))} at most")
 
 
 def _about_answers(good: list[Call]) -> Iterator[Finding]:

@@ -15,8 +15,18 @@ from segarena.check.judge import FAILED, PASSED, Finding
 from segarena.check.report import Report
 from segarena.check.sessions import Call
 from segarena.files import atomic_write, read_json
-from segarena.report.pictures import View, view_of, write_answers, write_case, write_truth
+from segarena.report.orientation import orientation_of
+from segarena.report.pictures import (
+    View,
+    describe,
+    own_colours,
+    view_of,
+    write_answers,
+    write_case,
+    write_truth,
+)
 
+_MOST_IN_LEGEND = 12
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1200px;padding:0 1rem;
 color:#1c2330}
@@ -52,8 +62,8 @@ def write_page(report: Report) -> Path:
     if report.calls:
         parts.append("<h2>The answers</h2>")
         parts.append(
-            "<p>Each picture has the middle slices of the largest label. White: the ground truth. "
-            "Coloured outlines: the answer. Dashed: the box. + and x: clicks on the label and on "
+            "<p>Each picture has the middle slices of the largest label. Tinted: the ground "
+            "truth. Outlines: the answer. Dashed: the box. + and x: clicks on the label and on "
             "the background. Scroll a row for the next interactions.</p>"
         )
         made = (call for call in report.calls if call["status"] != "not_asked")
@@ -73,7 +83,15 @@ def _case(number: int, case: str, calls: list[Call], report: Report) -> str:
     """Return the pictures of a case: its slices once, and a window on its answers per call."""
     folder = Path(calls[0]["folder"]).parent
     truth = read_truth(folder / "truth.npz")
-    view = view_of(truth.gts, spacing_of(folder / "truth.npz", truth), labels=truth.labels)
+    labels = report.protocol.get("labels", {})
+    colours = {label: about["colour"] for label, about in labels.items() if "colour" in about}
+    view = view_of(
+        truth.gts,
+        spacing_of(folder / "truth.npz", truth),
+        own_colours(truth.ids, colours),
+        truth.labels,
+        orientation_of(truth),
+    )
     answers = [read_answer(Path(call["folder"], "answer.npz")) for call in calls]
     prompts = [read_json(folder / "session" / f"prompts{c['interaction']}.json") for c in calls]
     with tempfile.TemporaryDirectory(dir=report.folder) as name:
@@ -108,13 +126,11 @@ def _case(number: int, case: str, calls: list[Call], report: Report) -> str:
 def _legend(view: View, ids: dict[int, int], report: Report) -> str:
     named = report.protocol.get("labels", {})
     found = []
-    for label, place in list(view.colours.items())[:8]:
-        number = str(ids.get(label, label))
-        name = named.get(number, {}).get("name", "") if len(ids) else ""
-        red, green, blue = view.palette[place]
+    for label, colour in describe(view, ids)["labels"][:_MOST_IN_LEGEND]:
+        name = named.get(str(label), {}).get("name", "")
         found.append(
-            f'<span class="swatch" style="background:rgb({red},{green},{blue})"></span>'
-            f"<small>{_text(f'{number} {name}'.strip())}</small>"
+            f'<span class="swatch" style="background:{colour or "#aaa"}"></span>'
+            f"<small>{_text(f'{label} {name}'.strip())}</small>"
         )
     return "".join(found)
 
