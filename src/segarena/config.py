@@ -87,6 +87,7 @@ class Config:
     archive: dict[str, Any]
     npz_spacing: str = "zyx"
     notes: tuple[str, ...] = ()
+    report: str = "full"
 
     def runs_as_process(self, submission: str) -> bool:
         """Return whether a submission runs without a container: a folder without a base image."""
@@ -137,6 +138,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         store=Path(values["store"]),
         archive=archive,
         npz_spacing=npz_spacing,
+        report=values["report"],
         notes=(*notes, *(note for sheet in sheets.values() for note in notes_on(sheet))),
     )
 

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from segarena.rank.calls import count_failed, read_calls, unasked
+from segarena.rank.calls import COLUMNS, count_failed, read_calls, unasked
 
 PER_CALL = {"seconds_per_label": 30, "per": "call", "on_overtime": "warn"}
 PER_CASE = {**PER_CALL, "per": "case"}
@@ -114,7 +114,10 @@ def test_calls_are_read_beside_the_tables(tmp_path):
     table = tmp_path / "results" / "score" / "p.2" / "team_metrics.csv"
     record = tmp_path / "results" / "predict" / "p.2" / "team" / "c" / "2.json"
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"status": "crashed", "message": "why"}))
+    facts = {"seconds": 3.5, "limits": {"seconds": 9.0}, "gpu": {"model": "T4"}}
+    record.write_text(json.dumps({"status": "crashed", "message": "why", **facts}))
     found = read_calls([table], ["c", "d"], interactions=2)
-    assert found.to_numpy().tolist() == [["p.2", "team", "c", 2, "crashed", "why"]]
+    known = ["p.2", "team", "c", 2, "crashed", "why"]
+    assert found[COLUMNS].to_numpy().tolist() == [known]
+    assert found.loc[0, ["seconds", "limit_seconds", "gpu"]].tolist() == [3.5, 9.0, "T4"]
     assert read_calls([], [], interactions=2).empty

@@ -13,8 +13,8 @@ from PIL import Image as Picture
 from segarena.protocol import load
 from segarena.rank.outputs import rank_scores
 from segarena.report import results
-from segarena.report.charts import CAPTIONS, FIGURES, draw
-from segarena.report.page import write
+from segarena.report.charts import CAPTIONS, FIGURES, QUALITY, STABILITY, draw
+from segarena.report.page import packed, significance_groups, write
 from segarena.report.script import script_json
 
 
@@ -47,13 +47,14 @@ def test_page_escapes_names_and_messages(page_file: Path) -> None:
 
 def test_data_scripts_escape_names_and_messages(page_file: Path) -> None:
     """What the page loads later holds no markup either."""
-    for path in page_file.parent.glob("data/*.js"):
+    for path in set(page_file.parent.glob("data/*.js")) - {page_file.parent / "data" / "vega.js"}:
         assert "<" not in path.read_text(encoding="utf-8"), path.name
 
 
 def test_every_figure_has_a_caption_and_both_forms(page_file: Path) -> None:
     """The captions name the figures that there are; each figure is there as SVG and PNG."""
     assert {path.stem for path in CAPTIONS.glob("*.rst")} == set(FIGURES)
+    assert set(FIGURES) == {*QUALITY, *STABILITY}
     figures = page_file.parent / "figures"
     for name in FIGURES:
         assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")[:500]
@@ -151,15 +152,47 @@ def test_who_is_left_out_is_named_with_the_reason(page_file: Path) -> None:
 def test_labels_have_their_names_and_who_invents_any_is_told(page_file: Path) -> None:
     """A row per label and region, as text; one team has two labels that nobody asked for."""
     text = page_file.read_text(encoding="utf-8")
-    (table,) = re.findall(r'<table id="labels">(.*?)</table>', text, re.S)
-    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("<tr>")[2:]]
-    assert rows == [
-        ["4", "&lt;b&gt;liver&lt;/b&gt;", "5", "0.900", "0.700", "0.500"],
-        ["WT", "whole (region)", "3", "0.900", "0.700", "0.500"],
-        ["not asked for", "cases whose last answer has such a label", "", "0", "1", "0"],
-    ]
+    (found,) = re.findall(r'<script id="data"[^>]*>(.*?)</script>', text, re.S)
+    board = json.loads(found)
+    liver, whole = board["label_rows"]["DSC"]
+    assert (liver["label"], liver["name"], liver["cases"]) == ("4", "<b>liver</b>", 5)
+    assert liver["means"] == [0.9, 0.7, 0.5]
+    assert (whole["label"], whole["is_region"], whole["cases"]) == ("WT", True, 3)
+    assert board["invented"] == [0, 1, 0]
     team = (page_file.parent / "data" / "team.beta.js").read_text()
     assert '"invented":[["b",6,2]]' in team.replace(", ", ",").replace(": ", ":")
+
+
+def test_a_figures_rows_are_there_as_csv(page_file: Path) -> None:
+    """The curve of alpha on the CT cases: 0.9 + 0.01 k less the mean of 0 and 0.02."""
+    rows = pd.read_csv(page_file.parent / "figures" / "quality_by_interaction.csv")
+    own = rows[(rows["submission"] == "alpha") & (rows["subgroup"] == "modality: CT")]
+    own = own[own["metric"] == "DSC"]
+    assert own["mean"].tolist() == pytest.approx([0.89 + 0.01 * k for k in range(1, 7)])
+    assert set(own["cases"]) == {2}
+    spec = json.loads((page_file.parent / "figures" / "quality_by_interaction.json").read_text())
+    assert {row["subgroup"] for rows in spec["datasets"].values() for row in rows} == {"all"}
+
+
+def test_packed_rows_are_the_rows() -> None:
+    """Texts are in a list once, numbers as they are, and what a row lacks is null."""
+    spec = {"mark": "bar", "datasets": {"d": [{"a": "x", "n": 1}, {"a": "x"}, {"a": "y", "n": 2}]}}
+    assert packed(spec) == {
+        "mark": "bar",
+        "datasets": {
+            "d": {
+                "columns": ["a", "n"],
+                "texts": {"a": ["x", "y"]},
+                "rows": [[0, 1], [0, None], [1, 2]],
+            }
+        },
+    }
+
+
+def test_groups_begin_with_whom_the_first_beats() -> None:
+    """b ties with a; c is beaten by a and begins a group, to which d belongs."""
+    groups = significance_groups(list("abcd"), {"a": {"c", "d"}, "b": {"d"}})
+    assert groups == {"a": 1, "b": 1, "c": 2, "d": 2}
 
 
 def test_cases_that_do_not_count_are_named(tmp_path: Path, found: results.Results) -> None:

@@ -329,6 +329,13 @@ def interactions_of(wildcards):
 FIGURES = sorted(path.stem for path in (DATA / "workflow/report").glob("*.rst"))
 
 
+def public_report():
+    """Return the further output of the report where the config asks for what a web site may show."""
+    if ARENA.report != "public":
+        return {}
+    return {"public": directory("results/report/{protocol}/public")}
+
+
 def case_pictures_of(wildcards):
     return expand(rules.case_picture.output.about, case=ARENA.cases, **wildcards)
 

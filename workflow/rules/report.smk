@@ -2,8 +2,9 @@
 
 Input: the rank stage's tables, the teams' tables, and what was asked and answered on every case.
 Output: results/report/{protocol}/: index.html and data/ (what the page loads when it is looked at),
-figures/*.svg and *.png, cases/{case}.webp with {case}.truth.png and {case}.js (the case, drawn
-once), answers/{submission}/{case}.png (a layer over it, a row an interaction), errors/ of the same form.
+tables/*.csv, figures/*.svg, .png, .csv and .json, public/ with `report: public`, cases/{case}.webp with
+{case}.truth.png and {case}.js (the case, drawn once), answers/{submission}/{case}.png (a layer over it,
+a row an interaction), errors/ of the same form.
 """
 
 
@@ -120,9 +121,15 @@ rule report:
             )
             for name in FIGURES
         ],
-        expand("results/report/{{protocol}}/figures/{name}.png", name=FIGURES),
+        expand(
+            "results/report/{{protocol}}/figures/{name}.{kind}",
+            name=FIGURES,
+            kind=["png", "csv", "json"],
+        ),
+        **public_report(),
         page="results/report/{protocol}/index.html",
         data=directory("results/report/{protocol}/data"),
+        tables=directory("results/report/{protocol}/tables"),
     log:
         "results/logs/report/{protocol}.log",
     benchmark:
@@ -133,6 +140,7 @@ rule report:
         names=ARENA.display_names,
         groups=case_groups(),
         protocol=protocol_of,
+        public=ARENA.report == "public",
         code=code("report.step"),
     message:
         "{wildcards.protocol}: drawing the figures and writing the report"

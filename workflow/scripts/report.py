@@ -12,4 +12,5 @@ with log_errors(snakemake.log[0]):
         protocol=snakemake.params.protocol,
         names=snakemake.params.names,
         groups=snakemake.params.groups,
+        public=snakemake.params.public,
     )

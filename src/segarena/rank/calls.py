@@ -5,7 +5,7 @@ results/predict/REPETITION/SUBMISSION/ CASE/K.json, are found by their place bes
 not named one by one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from segarena.files import read_json
 
 FINE = frozenset({"ok", "not_asked"})
 COLUMNS = ["repetition", "submission", "case", "interaction", "status", "message"]
+FACTS = ["seconds", "limit_seconds", "peak_memory_bytes", "memory_limit_bytes"]
+FACTS += ["host", "gpu", "runtime", "ended"]
 TIMES = "TotalRunningTime"
 
 
@@ -25,6 +27,7 @@ def read_calls(
     """Return what became of each interaction: repetition, submission, case, interaction, status.
 
     tables: results/score/REPETITION/SUBMISSION_metrics.csv. A record that is not there has no row.
+    The facts of each call are in the columns FACTS; seconds are those that count as its time.
     """
     rows = []
     for table in map(Path, tables):
@@ -36,8 +39,15 @@ def read_calls(
                 if (path := folder / f"{k}.json").is_file():
                     record = read_json(path)
                     outcome = (record["status"], record["message"])
-                    rows.append((repetition, submission, case, k, *outcome))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                    rows.append((repetition, submission, case, k, *outcome, *_facts(record)))
+    return pd.DataFrame(rows, columns=[*COLUMNS, *FACTS])
+
+
+def _facts(record: dict[str, Any]) -> Iterator[Any]:
+    limits, gpu = record.get("limits") or {}, record.get("gpu") or {}
+    yield from (record.get("seconds"), limits.get("seconds"))
+    yield from (record.get("peak_memory_bytes"), limits.get("memory_bytes"))
+    yield from (record.get("host"), gpu.get("model"), record.get("runtime"), record.get("ended"))
 
 
 def unasked(calls: pd.DataFrame) -> pd.DataFrame:

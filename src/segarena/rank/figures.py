@@ -28,6 +28,8 @@ SCHEME_LABELS = {
 }
 # Above this many cases the podium's lines would be one grey field.
 MOST_LINES = 200
+# From this many cases on quartiles say more than the dots themselves.
+LEAST_FOR_BOX = 20
 # The violins' bins, and the least span of taus that each is for.
 BINS = ((0.05, 0.75), (0.02, 0.3), (0.01, -1.0))
 
@@ -47,14 +49,18 @@ def rank_frequencies(frequencies: pd.DataFrame) -> Chart:
     return _by_scheme(chart.properties(width=_width(len(order)), height=180), data)
 
 
-def blobs(frequencies: pd.DataFrame, intervals: pd.DataFrame) -> Chart:
+def blobs(
+    frequencies: pd.DataFrame, intervals: pd.DataFrame, *, order: Sequence[str] | None = None
+) -> Chart:
     """Blobs as large as the share of samples at each rank, with the 95 % interval and the median.
 
-    `Stability.frequencies` and `.intervals`, one task.
+    `Stability.frequencies` and `.intervals`, one task. order: of the algorithms, by their mean
+    rank unless given.
     """
-    order = _by_mean_rank(frequencies)
-    shares = frequencies[frequencies["count"] > 0].assign(part="share")
-    data = _schemes_named(pd.concat([shares, intervals.assign(part="interval")]))
+    order = order or _by_mean_rank(frequencies)
+    shares = frequencies[frequencies["share"] > 0].assign(part="share")
+    data = pd.concat([shares, intervals.assign(part="interval")])
+    data = _schemes_named(data) if "scheme" in data else data
     x = alt.X("algorithm:N", sort=order, title=None, axis=_names())
     places = alt.Scale(domain=[0.5, len(order) + 0.5], reverse=True, nice=False)
     ticks = alt.Axis(values=list(range(1, len(order) + 1)), format="d", grid=True)
@@ -290,21 +296,30 @@ def ranking_heatmap(table: pd.DataFrame, order: Sequence[str], *, larger_is_bett
 
 
 def dot_and_box(table: pd.DataFrame, order: Sequence[str], *, value: str = "Value") -> Chart:
-    """Every case's value as a dot beside the box of its algorithm. One task, `order` best first."""
+    """Every case's value as a dot beside the box of its algorithm. One task, `order` best first.
+
+    Below LEAST_FOR_BOX cases a box would be made of a handful of dots: a tick at the mean instead.
+    """
     data = table.dropna(subset=["value"])
     # A fixed spread by position, not a random one: the same table is always the same picture.
     place = data.groupby("algorithm", observed=True).cumcount()
     data = data.assign(jitter=(place * 0.618034) % 1)
-    base = alt.Chart(data).encode(
+    base = alt.Chart(data)
+    base = base.encode(
         x=alt.X("algorithm:N", title=None, axis=_names(), scale=alt.Scale(domain=list(order))),
         y=alt.Y("value:Q", title=value, scale=_value_scale(data["value"])),
     )
     step = 60 if len(order) <= 12 else 36
     opacity = 0.45 if data["case"].nunique() <= 100 else 0.2
-    dots = base.mark_circle(size=14, color=BLUE, opacity=opacity).encode(
+    size = 14 if len(data) > 20 * len(order) else 36
+    dots = base.mark_circle(size=size, color=BLUE, opacity=opacity).encode(
         xOffset=alt.XOffset("jitter:Q", scale=alt.Scale(domain=[-0.3, 1.3])),
         tooltip=["algorithm:N", "case:N", "value:Q"],
     )
+    if place.max() + 1 < LEAST_FOR_BOX:
+        mean = base.mark_tick(color=ORANGE, thickness=3, size=step * 0.5, opacity=1)
+        mean = mean.encode(y=alt.Y("mean(value):Q", title=value))
+        return _styled(alt.layer(dots, mean).properties(width=_width(len(order)), height=280))
     box = base.mark_boxplot(
         size=step * 0.5,
         outliers=False,
@@ -405,7 +420,7 @@ def _schemes_named(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_scheme(chart: Any, data: pd.DataFrame) -> Chart:
-    if data["scheme"].nunique() <= 1:
+    if "scheme" not in data or data["scheme"].nunique() <= 1:
         return _styled(chart)
     header = alt.Header(labelFontSize=12, labelFontWeight="bold", title=None)
     facet = alt.Facet("label:N", sort=list(SCHEME_LABELS.values()), header=header)

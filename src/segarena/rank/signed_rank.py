@@ -12,45 +12,30 @@ import numpy as np
 from scipy.special import ndtr
 
 from segarena.masks import kernel
-from segarena.rank.ties import differences as settled_differences
-
-
-def signed_rank_p(differences: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the one-sided signed-rank p-values of every sample: above zero, and below zero.
-
-    `differences` is (cases,), `weights` (cases, samples): how often a sample holds each case.
-    Normal approximation with continuity and tie correction, zeros dropped (Wilcoxon 1945): R's
-    wilcox.test(exact = FALSE) and scipy's wilcoxon(method="asymptotic", correction=True). Where no
-    difference is left there is no evidence, and both are 1. Differences tie where they are equal.
-    """
-    nonzero = np.flatnonzero(differences)
-    order = nonzero[np.argsort(np.abs(differences[nonzero]), kind="stable")]
-    if order.size == 0:
-        return np.ones(weights.shape[1]), np.ones(weights.shape[1])
-    size = np.abs(differences[order])
-    first = np.r_[True, size[1:] != size[:-1]]
-    n, rank_sum, ties = _rank_sums(order, first, differences[order] > 0, weights)
-    middle = n * (n + 1) * 0.25
-    spread = np.sqrt((n * (n + 1) * (2 * n + 1) - ties / 2) / 24)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = (rank_sum - middle) / spread
-        above, below = ndtr(-(z - 0.5 / spread)), ndtr(z + 0.5 / spread)
-    return np.where(n > 0, above, 1.0), np.where(n > 0, below, 1.0)
+from segarena.rank.ties import TOLERANCE
 
 
 def better_p(values: np.ndarray, weights: np.ndarray, *, larger_is_better: bool) -> np.ndarray:
     """Return p (samples, algorithms, algorithms): is the row's algorithm better than the column's?
 
-    `values` is (cases, algorithms) without gaps, `weights` (cases, samples). The diagonal is 1.
+    `values` is (cases, algorithms) without gaps, `weights` (cases, samples): how often a sample
+    holds each case. The one-sided signed-rank test by the normal approximation with continuity and
+    tie correction, zeros dropped (Wilcoxon 1945): R's wilcox.test(exact = FALSE) and scipy's
+    wilcoxon(method="asymptotic", correction=True). Where no difference is left there is no
+    evidence, and p is 1, as on the diagonal.
     """
-    signed = values if larger_is_better else -values
-    weights = np.ascontiguousarray(weights)
-    count = values.shape[1]
-    p = np.ones((weights.shape[1], count, count))
+    signed = np.ascontiguousarray((values if larger_is_better else -values).T, dtype=float)
+    held = np.ascontiguousarray(weights, dtype=np.int32)
+    count = len(signed)
+    p = np.ones((held.shape[1], count, count))
     for a, b in itertools.combinations(range(count), 2):
-        p[:, a, b], p[:, b, a] = signed_rank_p(
-            settled_differences(signed[:, a], signed[:, b]), weights
-        )
+        n, rank_sum, ties = _rank_sums(signed[a], signed[b], TOLERANCE, held)
+        middle = n * (n + 1) * 0.25
+        spread = np.sqrt((n * (n + 1) * (2 * n + 1) - ties / 2) / 24)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = (rank_sum - middle) / spread
+            above, below = ndtr(-(z - 0.5 / spread)), ndtr(z + 0.5 / spread)
+        p[:, a, b], p[:, b, a] = np.where(n > 0, above, 1.0), np.where(n > 0, below, 1.0)
     return p
 
 
@@ -86,33 +71,51 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 @kernel
 def _rank_sums(
-    order: np.ndarray, first: np.ndarray, positive: np.ndarray, weights: np.ndarray
+    a: np.ndarray, b: np.ndarray, tolerance: float, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each sample's number of differences, rank sum above zero and sum of t^3 - t over ties.
 
-    order: the cases by the size of their difference, without zeros. first: whether a case begins a
-    new size. positive: whether its difference is. All sums are of halves, so they are exact.
+    a, b: (cases,). weights: whole numbers (cases, samples). Which differences tie, and which are
+    none, is what `ties.differences` says. All sums are of halves, so they are exact.
     """
-    samples = weights.shape[1]
+    cases, samples = weights.shape
     n, rank_sum, ties = np.zeros(samples), np.zeros(samples), np.zeros(samples)
     held, above = np.zeros(samples), np.zeros(samples)
+    found = a - b
+    size, scale = np.abs(found), np.maximum(np.abs(a), np.abs(b))
+    order = np.argsort(size, kind="mergesort")
+    scale = np.maximum(scale, min(1.0, scale.max())) * tolerance
     start = 0
-    while start < order.size:
+    while start < cases:
         stop = start + 1
-        while stop < order.size and not first[stop]:
+        while stop < cases:
+            before, after = order[stop - 1], order[stop]
+            if size[after] - size[before] > max(scale[after], scale[before]):
+                break
             stop += 1
-        held[:] = 0.0
-        above[:] = 0.0
-        for i in range(start, stop):
-            row = weights[order[i]]
+        first = order[start]
+        if size[first] == 0.0:
+            pass  # no differences
+        elif stop == start + 1:
+            is_above = 1.0 if found[first] > 0 else 0.0
+            row = weights[first]
             for s in range(samples):
-                held[s] += row[s]
-            if positive[i]:
+                t = float(row[s])
+                rank_sum[s] += is_above * t * (n[s] + (t + 1) * 0.5)
+                ties[s] += t * t * t - t
+                n[s] += t
+        else:
+            held[:] = 0.0
+            above[:] = 0.0
+            for i in range(start, stop):
+                row = weights[order[i]]
+                is_above = 1.0 if found[order[i]] > 0 else 0.0
                 for s in range(samples):
-                    above[s] += row[s]
-        for s in range(samples):
-            rank_sum[s] += above[s] * (n[s] + (held[s] + 1) * 0.5)
-            ties[s] += held[s] * held[s] * held[s] - held[s]
-            n[s] += held[s]
+                    held[s] += row[s]
+                    above[s] += is_above * row[s]
+            for s in range(samples):
+                rank_sum[s] += above[s] * (n[s] + (held[s] + 1) * 0.5)
+                ties[s] += held[s] * held[s] * held[s] - held[s]
+                n[s] += held[s]
         start = stop
     return n, rank_sum, ties

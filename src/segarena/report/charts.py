@@ -1,12 +1,15 @@
 """The figures of a report, by name: each a function from the results to one chart.
 
-The charts that the rank stage has are taken from it; what is added here shows the course of the
-interactions and the subgroups. The best eight submissions have a colour and a mark of their own,
-all others are grey: nobody can tell thirty colours apart.
+A chart holds the rows of every choice that the page offers; `choose` takes those of one choice,
+here for the SVG and PNG and in the page (page.js, `chosen`) for what its filters say. What a row is
+for stands in its columns: subgroup, for_metric and for_scheme name the choice, panel the metric
+that a panel shows, case and submission what it is about. The best eight submissions have a colour
+and a mark of their own, all others are grey: nobody can tell thirty colours apart.
 """
 
+import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from segarena.rank import figures
 from segarena.rank.leaderboard import tidy
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import BOOTSTRAPS, FINAL
+from segarena.report.headings import heading
 from segarena.report.results import Results
 
 CAPTIONS = DATA / "workflow" / "report"
@@ -36,11 +40,10 @@ MOST_DOTS = 200
 def quality_by_interaction(results: Results) -> Any:
     """Mean quality after every interaction, one line per submission, with its 95 % interval."""
     data = _means_by_interaction(results)
-    most = len(results.cases)
-    # Not every case counts at every interaction: where fewer do, the best line says how many.
-    best = data.groupby(["metric", "interaction"])["mean"].idxmax().dropna()
-    fewer = data.loc[best].query("cases < @most")
-    data["note"] = (fewer["cases"].astype(str) + f" of {most} cases").reindex(data.index).fillna("")
+    # Not every case counts at every interaction: the best line says how many do.
+    best = data.groupby(["subgroup", "metric", "interaction"])["mean"].idxmax().dropna()
+    shown = "n = " + data.loc[best, "cases"].astype(str)
+    data["note"] = shown.reindex(data.index).fillna("")
     base = alt.Chart(data).encode(x=_interactions(results))
     chosen = alt.selection_point(fields=["shown"], bind="legend")
     y = alt.Y("mean:Q", title="Mean over the cases", scale=alt.Scale(zero=False))
@@ -66,20 +69,25 @@ def quality_by_interaction(results: Results) -> Any:
         )
         .add_params(chosen)
     )
-    notes = base.mark_text(align="left", dx=6, dy=-12, fontSize=10).encode(y=y, text="note:N")
-    return _styled(_by(alt.layer(bands, lines, points, notes), "metric", columns=2, width=420))
+    notes = base.mark_text(dy=-12, fontSize=10, color="#595959").encode(y=y, text="note:N")
+    return _styled(_by(alt.layer(bands, lines, points, notes), "metric", width=420))
 
 
 def quality_over_time(results: Results) -> Any:
     """Mean quality against the mean time spent so far, a mark an interaction."""
     data = _means_by_interaction(results)
     columns = [f"RunningTime_{k}" for k in results.interactions]
-    seconds = results.scores.groupby("submission")[columns].mean().cumsum(axis=1)
-    spent = [
-        seconds.loc[name].iloc[k - 1]
-        for name, k in zip(data["submission"], data["interaction"], strict=True)
-    ]
-    data = data.assign(seconds=spent)
+    parts = []
+    for group, members in results.members.items():
+        scores = results.scores[results.scores["case"].isin(members)]
+        spent = scores.groupby("submission")[columns].mean().cumsum(axis=1)
+        spent.columns = list(results.interactions)
+        parts.append(
+            spent.melt(var_name="interaction", value_name="seconds", ignore_index=False)
+            .reset_index()
+            .assign(subgroup=group)
+        )
+    data = data.merge(pd.concat(parts), on=["subgroup", "submission", "interaction"])
     chosen = alt.selection_point(fields=["shown"], bind="legend")
     base = alt.Chart(data).encode(
         x=alt.X("seconds:Q", title="Seconds a case, all interactions so far"),
@@ -98,44 +106,48 @@ def quality_over_time(results: Results) -> Any:
         )
         .add_params(chosen)
     )
-    return _styled(_by(alt.layer(lines, points), "metric", columns=2, width=420))
+    return _styled(_by(alt.layer(lines, points), "metric", width=420))
 
 
 def subgroups(results: Results) -> Any:
-    """Each subgroup's mean of the deciding metric with its 95 % interval, a panel a subgroup."""
-    metric = results.metrics[0]
-    parts = [_means(results, [{"group": f"all ({len(results.cases)})", "column": metric}])]
-    members: dict[str, set[str]] = {}
-    for case, values in results.groups.items():
-        for column, value in values.items():
-            members.setdefault(f"{column}: {value}", set()).add(case)
-    for group, cases in sorted(members.items()):
-        row = {"group": f"{group} ({len(cases)})", "column": metric}
-        parts.append(_means(results, [row], cases=cases))
+    """Each subgroup's mean of one metric with its 95 % interval, a panel a subgroup."""
+    parts = []
+    for group, members in results.members.items():
+        shown = f"{'all cases' if group == EVERYTHING else group} (n = {len(members)})"
+        rows = [{"group": shown, "column": metric} for metric in results.metrics]
+        for metric, part in zip(
+            results.metrics, _means_of_each(results, rows, cases=members), strict=True
+        ):
+            parts.append(part.assign(for_metric=metric))
+            if metric == results.metrics[0]:
+                parts.append(part.assign(for_metric=FINAL))
     data = pd.concat(parts, ignore_index=True)
     order = list(results.names.values())
     base = alt.Chart(data).encode(y=alt.Y("name:N", sort=order, title=None, axis=_names()))
     x = alt.Scale(zero=False)
+    title = "Mean, with its 95 % interval"
+    axis = alt.Axis(tickCount=4)
     rules = base.mark_rule(strokeWidth=1.5, color="#0072B2").encode(
-        x=alt.X("low:Q", title=metric, scale=x), x2="high:Q"
+        x=alt.X("low:Q", title=title, scale=x, axis=axis), x2="high:Q"
     )
     dots = base.mark_point(filled=True, size=55, color="#0072B2", opacity=1).encode(
-        x=alt.X("mean:Q", title=metric, scale=x),
+        x=alt.X("mean:Q", title=title, scale=x, axis=axis),
         tooltip=["name:N", *_numbers("mean", "low", "high"), "cases:Q"],
     )
     layers = alt.layer(rules, dots)
     sort = list(dict.fromkeys(data["group"]))
-    return _styled(_by(layers, "group", columns=3, width=230, height=alt.Step(17), sort=sort))
+    panels = _by(layers, "group", width=230, height=alt.Step(17), sort=sort, x_scale="shared")
+    return _styled(panels)
 
 
 def dot_and_box(results: Results) -> Any:
-    """Every case's value of each metric of the ranking, as a dot beside its submission's box."""
+    """Every case's value of each metric of the ranking, a dot each; boxes where cases suffice."""
     return _stacked(
         [
             figures.dot_and_box(
-                _thinned(_named(results, tidy(results.scores, metric))),
+                _thinned(_named(results, tidy(results.scores, metric).assign(panel=metric))),
                 list(results.names.values()),
-                value=metric,
+                value=heading(metric, results.protocol).text,
             )
             for metric in results.metrics
         ],
@@ -143,52 +155,50 @@ def dot_and_box(results: Results) -> Any:
     )
 
 
-def podium(results: Results) -> Any:
-    """Who took which place in each case, by the deciding metric."""
-    metric = results.metrics[0]
-    table = _named(results, tidy(results.scores, metric))
-    return figures.podium(table, larger_is_better=results.larger_is_better(metric), value=metric)
-
-
-def ranking_heatmap(results: Results) -> Any:
-    """How often each submission took each place, by the deciding metric."""
-    metric = results.metrics[0]
-    return figures.ranking_heatmap(
-        _named(results, tidy(results.scores, metric)),
-        list(results.names.values()),
-        larger_is_better=results.larger_is_better(metric),
-    )
-
-
 def blobs(results: Results) -> Any:
-    """How the final rank spreads over the bootstrap samples."""
-    intervals = results.intervals[results.intervals["subgroup"] == EVERYTHING]
+    """How the rank spreads over the bootstrap samples."""
+    found = results.frequencies
     return figures.blobs(
-        _named(results, _deciding(results, results.frequencies)),
-        _named(results, _deciding(results, intervals)),
+        _chosen_columns(results, found[found["count"] > 0].drop(columns="count")),
+        _chosen_columns(results, results.intervals),
+        order=list(results.names.values()),
     )
-
-
-def rank_frequencies(results: Results) -> Any:
-    """How often each submission had each final rank over the bootstrap samples."""
-    return figures.rank_frequencies(_named(results, _deciding(results, results.frequencies)))
 
 
 def tau_violins(results: Results) -> Any:
     """How the bootstrap rankings agree with the ranking on all cases, by scheme."""
-    taus = results.taus
-    return figures.tau_violins(taus[taus["task"] == FINAL])
+    data = results.taus.assign(label=results.taus["scheme"].map(figures.SCHEME_LABELS))
+    data = data.rename(columns={"task": "for_metric"})
+    order = list(figures.SCHEME_LABELS.values())
+    base = alt.Chart(data).encode(
+        y=alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=200))
+    )
+    x = alt.X("tau:Q", title="Kendall's tau with the ranking on all cases")
+    spots = base.mark_circle(color="#0072B2", opacity=0.75).encode(
+        x=x,
+        size=alt.Size(
+            "share:Q",
+            title="Share of samples",
+            scale=alt.Scale(domain=[0, 1], range=[4, 500]),
+            legend=alt.Legend(format="%", values=[0.05, 0.25, 0.5, 1]),
+        ),
+        tooltip=["label:N", *_numbers("tau"), alt.Tooltip("share:Q", format=".1%")],
+    )
+    return _styled(spots.properties(width=520, height=alt.Step(30)))
 
 
 def significance_map(results: Results) -> Any:
     """Who is significantly better than whom, by each metric of the ranking."""
-    tests = results.significance
-    table = _named(results, tests[tests["subgroup"] == EVERYTHING])
+    table = _named(results, results.significance).assign(panel=results.significance["task"])
     table = table.assign(other=table["other"].map(results.names))
+    wanted = ["algorithm", "other", "panel", "subgroup", "p_holm", "significant"]
+    table = table[[*wanted, "rank_biserial", "share_better", "share_tied"]].round(4)
     order = list(results.names.values())
     return _stacked(
         [
-            figures.significance_map(table[table["task"] == metric], order).properties(title=metric)
+            figures.significance_map(table[table["panel"] == metric], order).properties(
+                title=heading(metric, results.protocol).text
+            )
             for metric in results.metrics
         ],
         columns=max(1, 1150 // (36 * len(order) + 130)),
@@ -196,26 +206,34 @@ def significance_map(results: Results) -> Any:
 
 
 def ranks_across_schemes(results: Results) -> Any:
-    """The final rank of each submission under every scheme."""
+    """The rank of each submission under every scheme."""
     schemes = results.schemes
-    found = schemes[(schemes["subgroup"] == EVERYTHING) & (schemes["metric"] == FINAL)]
-    table = found.rename(columns={"submission": "algorithm"})
-    return figures.ranks_across_schemes(_named(results, table))
+    parts = [
+        figures.ranks_across_schemes(
+            _named(results, part.rename(columns={"submission": "algorithm"})).assign(
+                for_metric=metric
+            )
+        )
+        for (_, metric), part in schemes[schemes["subgroup"] == EVERYTHING].groupby(
+            ["subgroup", "metric"]
+        )
+        if metric == FINAL
+    ]
+    return parts[0]
 
 
 FIGURES: dict[str, tuple[str, Callable[[Results], Any]]] = {
-    "quality_by_interaction": ("Quality against interactions", quality_by_interaction),
-    "quality_over_time": ("Quality against time", quality_over_time),
-    "dot_and_box": ("Every case, by metric", dot_and_box),
+    "quality_by_interaction": ("Quality over interactions", quality_by_interaction),
+    "quality_over_time": ("Quality over time", quality_over_time),
+    "dot_and_box": ("Every case", dot_and_box),
     "subgroups": ("By modality, structure and other groups", subgroups),
-    "blobs": ("How the final rank spreads", blobs),
-    "rank_frequencies": ("How often each rank", rank_frequencies),
+    "blobs": ("How the rank spreads", blobs),
     "significance_map": ("Who is significantly better than whom", significance_map),
     "ranks_across_schemes": ("Ranks under other schemes", ranks_across_schemes),
     "tau_violins": ("Agreement of the bootstrap rankings", tau_violins),
-    "podium": ("Places case by case", podium),
-    "ranking_heatmap": ("How often each place", ranking_heatmap),
 }
+QUALITY = ("quality_by_interaction", "quality_over_time", "dot_and_box", "subgroups")
+STABILITY = ("blobs", "significance_map", "ranks_across_schemes", "tau_violins")
 
 
 def caption(name: str) -> str:
@@ -225,41 +243,66 @@ def caption(name: str) -> str:
 
 
 def draw(folder: str | Path, results: Results) -> dict[str, dict[str, Any]]:
-    """Write every figure as SVG and PNG under `folder`; return the Vega-Lite specs by name."""
+    """Write every figure under `folder` and return the Vega-Lite specs, with all rows, by name.
+
+    NAME.svg, .png and .json (a Vega-Lite spec) show all cases; NAME.csv has the rows of every
+    choice.
+    """
     specs = {}
     with alt.data_transformers.enable("default", max_rows=None):
         for name, (_, build) in FIGURES.items():
             specs[name] = build(results).to_dict()
+    start = {"subgroup": EVERYTHING, "for_metric": FINAL, "for_scheme": results.scheme}
     for name, spec in specs.items():
+        chosen = choose(spec, start)
         # The PNG is made from the SVG: running Vega takes longer than all the rest.
-        svg = vl_convert.vegalite_to_svg(spec)
+        svg = vl_convert.vegalite_to_svg(chosen)
+        rows = [row for rows in spec["datasets"].values() for row in rows]
         with atomic_write(Path(folder) / f"{name}.svg") as tmp:
             tmp.write_text(svg, encoding="utf-8")
         with atomic_write(Path(folder) / f"{name}.png") as tmp:
             tmp.write_bytes(vl_convert.svg_to_png(svg, scale=2))
+        with atomic_write(Path(folder) / f"{name}.json") as tmp:
+            tmp.write_text(json.dumps(chosen, allow_nan=False), encoding="utf-8")
+        with atomic_write(Path(folder) / f"{name}.csv") as tmp:
+            pd.DataFrame(rows).to_csv(tmp, index=False, lineterminator="\n")
     return specs
 
 
+def choose(spec: dict[str, Any], choice: dict[str, str]) -> dict[str, Any]:
+    """Return a spec with the rows of one choice: the value of subgroup, for_metric, for_scheme."""
+    datasets = {
+        key: [row for row in rows if all(row.get(k, v) == v for k, v in choice.items())]
+        for key, rows in spec["datasets"].items()
+    }
+    return {**spec, "datasets": datasets}
+
+
 def _means_by_interaction(results: Results) -> pd.DataFrame:
-    """Return the means and intervals of all that is measured after every interaction."""
+    """Return the means and intervals of all that is measured, by interaction and subgroup."""
     rows = [
-        {"metric": name, "interaction": k, "column": f"{name}_{k}"}
+        {"metric": name, "panel": name, "interaction": k, "column": f"{name}_{k}"}
         for name in results.measured
         for k in results.interactions
     ]
-    return _means(results, rows)
+    return pd.concat(
+        [
+            part.assign(subgroup=group)
+            for group, members in results.members.items()
+            for part in _means_of_each(results, rows, cases=members)
+        ],
+        ignore_index=True,
+    )
 
 
-def _means(
-    results: Results, rows: Sequence[dict[str, Any]], *, cases: set[str] | None = None
-) -> pd.DataFrame:
-    """Return mean and 95 % bootstrap interval of a column of each row, one line per submission.
+def _means_of_each(
+    results: Results, rows: Sequence[dict[str, Any]], *, cases: set[str]
+) -> Iterator[pd.DataFrame]:
+    """Yield mean and 95 % bootstrap interval of the column of each row, one line per submission.
 
     All submissions and columns see the same samples of the cases. Missing values count for nothing.
     """
-    scores = results.scores
-    if cases is not None:
-        scores = scores[scores["case"].isin(cases)]
+    scores = results.scores[results.scores["case"].isin(cases)]
     columns = list(dict.fromkeys(row["column"] for row in rows))
     wide = scores.pivot(index="case", columns="submission", values=columns)
     count = len(wide)
@@ -275,14 +318,12 @@ def _means(
     found = pd.DataFrame(
         {"mean": wide.mean(), "low": low, "high": high, "cases": there.sum(axis=0)}
     )
-    parts = [
-        found.loc[row["column"]].reset_index().assign(**{k: row[k] for k in row if k != "column"})
-        for row in rows
-    ]
-    data = pd.concat(parts, ignore_index=True)
-    return data.assign(
-        name=data["submission"].map(results.names), shown=data["submission"].map(_shown(results))
-    )
+    found = found.astype(float).round(5).astype({"cases": int})
+    names = {"name": results.names, "shown": _shown(results)}
+    for row in rows:
+        part = found.loc[row["column"]].reset_index()
+        columns_of_names = {key: part["submission"].map(value) for key, value in names.items()}
+        yield part.assign(**columns_of_names, **{k: row[k] for k in row if k != "column"})
 
 
 def _shown(results: Results) -> dict[str, str]:
@@ -301,12 +342,12 @@ def _scale(results: Results, values: Sequence[str], other: str) -> alt.Scale:
 
 
 def _colour(results: Results) -> alt.Color:
-    legend = alt.Legend(title=None, symbolOpacity=1)
+    legend = alt.Legend(title=None, symbolOpacity=1, orient="top", columns=4)
     return alt.Color("shown:N", legend=legend, scale=_scale(results, COLOURS, GREY))
 
 
 def _shape(results: Results) -> alt.Shape:
-    legend = alt.Legend(title=None, symbolOpacity=1)
+    legend = alt.Legend(title=None, symbolOpacity=1, orient="top", columns=4)
     return alt.Shape("shown:N", legend=legend, scale=_scale(results, SHAPES, "circle"))
 
 
@@ -329,15 +370,23 @@ def _by(
     layers: Any,
     column: str,
     *,
-    columns: int,
     width: int,
     height: Any = 260,
     sort: Sequence[str] | None = None,
+    x_scale: str = "independent",
 ) -> Any:
     header = alt.Header(labelFontSize=12, labelFontWeight="bold", title=None)
     facet = alt.Facet(f"{column}:N", header=header, sort=list(sort) if sort else alt.Undefined)
     panel = layers.properties(width=width, height=height)
-    return panel.facet(facet, columns=columns).resolve_scale(y="independent")
+    columns = _columns(layers.data[column].nunique(), 1150 // (width + 150))
+    # Axes of their own: shared ones would hang below a row that is not full.
+    panels = panel.facet(facet, columns=columns).resolve_axis(x="independent")
+    return panels.resolve_scale(x=x_scale, y="independent")
+
+
+def _columns(panels: int, most: int) -> int:
+    """Return how many panels stand side by side, so that the last row is as full as can be."""
+    return min(range(1, max(1, most) + 1), key=lambda n: (-(-panels // n) * n - panels, -n))
 
 
 def _stacked(charts: Sequence[Any], *, columns: int) -> Any:
@@ -367,8 +416,9 @@ def _named(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(algorithm=table["algorithm"].map(results.names))
 
 
-def _deciding(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["task"] == FINAL) & (table["scheme"] == results.scheme)]
+def _chosen_columns(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    columns = {"task": "for_metric", "scheme": "for_scheme"}
+    return _named(results, table).rename(columns=columns)
 
 
 def _names() -> alt.Axis:

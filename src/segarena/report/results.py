@@ -5,6 +5,7 @@ Answers' records are found by their place, not named one by one: there may be 18
 the teams' tables are made again whenever one changes.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
 from segarena.score.table import INVENTED
 
+# With more different values of tau than this a figure shows them in bins.
+MOST_TAUS = 40
+
 
 @dataclass(frozen=True)
 class Results:
@@ -34,7 +38,8 @@ class Results:
     labels: the teams' tables of labels, with the column submission, and invented: how many labels
     that were not asked for an answer has (submission, case, interaction, labels), both of the first
     repetition. by_label: the leaderboards of single labels and regions.
-    The other tables are those of the rank stage (docs/ranking.md).
+    taus: the share of the bootstrap samples at each tau. The other tables are those of the rank
+    stage (docs/ranking.md).
     """
 
     protocol: Protocol
@@ -83,6 +88,15 @@ class Results:
         )
         return metric not in smaller
 
+    @functools.cached_property
+    def members(self) -> dict[str, set[str]]:
+        """The cases of each group of the sheet, "modality: CT"; first all of them."""
+        found = {EVERYTHING: set(self.cases)}
+        for case in self.cases:
+            for column, value in self.groups.get(case, {}).items():
+                found.setdefault(f"{column}: {value}", set()).add(case)
+        return {name: found[name] for name in [EVERYTHING, *sorted(found.keys() - {EVERYTHING})]}
+
     @property
     def cases(self) -> list[str]:
         """The cases, sorted."""
@@ -117,7 +131,6 @@ def read(
     firsts = [path for path in map(Path, tables) if path.parent.name == protocol["name"]]
     rank = Path(rank_folder)
     schemes = pd.read_parquet(rank / "schemes.parquet")
-    everything = [("subgroup", "==", EVERYTHING)]
     stability = rank / "stability"
     ranked = _best_first(schemes, protocol)
     left_out = pd.read_parquet(rank / "left_out.parquet")
@@ -134,8 +147,8 @@ def read(
         groups={case: dict(values) for case, values in groups.items()},
         schemes=schemes,
         intervals=pd.read_parquet(stability / "intervals.parquet"),
-        frequencies=pd.read_parquet(stability / "frequencies.parquet", filters=everything),
-        taus=pd.read_parquet(stability / "taus.parquet", filters=everything),
+        frequencies=pd.read_parquet(stability / "frequencies.parquet"),
+        taus=_binned(pd.read_parquet(stability / "taus.parquet")),
         significance=pd.read_parquet(rank / "significance.parquet"),
         missing=pd.read_parquet(rank / "missing.parquet"),
         by_label=pd.read_parquet(rank / "labels.parquet"),
@@ -147,6 +160,19 @@ def read(
             for name, reason in zip(left_out["submission"], left_out["reason"], strict=True)
         },
     )
+
+
+def _binned(taus: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of the bootstrap samples at each tau: subgroup, task, scheme, tau, share.
+
+    With few submissions tau takes few values; with many they are put into bins of 0.02.
+    """
+    if taus["tau"].round(6).nunique() > MOST_TAUS:
+        taus = taus.assign(tau=(taus["tau"] / 0.02).round() * 0.02)
+    keys = ["subgroup", "task", "scheme"]
+    counts = taus.assign(tau=taus["tau"].round(4)).groupby([*keys, "tau"], observed=True).size()
+    shares = counts / counts.groupby(level=keys, observed=True).transform("sum")
+    return shares.rename("share").reset_index()
 
 
 def _labels(tables: Iterable[Path]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import vl_convert
 from segarena.rank.tables import about
 from segarena.report.charts import draw
 from segarena.report.page import write
+from segarena.report.public import write_public
 from segarena.report.results import failures, read
 
 
@@ -18,8 +19,12 @@ def main(
     protocol: dict[str, Any],
     names: dict[str, str],
     groups: dict[str, dict[str, str]],
+    public: bool = False,
 ) -> None:
-    """Write index.html, data/ and figures/ of results/report/PROTOCOL."""
+    """Write index.html, data/, tables/ and figures/ of results/report/PROTOCOL.
+
+    public: whether to write public/ as well, which a web site may show.
+    """
     name = protocol["name"]
     found = read(tables, results / "rank" / name, protocol=protocol, names=names, groups=groups)
     folder = results / "report" / name
@@ -31,3 +36,5 @@ def main(
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         software=about()["software"],
     )
+    if public:
+        write_public(folder / "public", found)
