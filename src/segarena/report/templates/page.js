@@ -407,7 +407,15 @@ const segarena = (() => {
   // A copy of the spec that fits into so many pixels: fewer panels side by side, narrower ones.
   function fitted(spec, datasets, width) {
     const narrow = width < 640;
-    const copy = { ...structuredClone({ ...spec, datasets: undefined }), datasets };
+    const copy = structuredClone({ ...spec, datasets: undefined });
+    const columns = Math.max(1, Math.min(4, Math.floor(width / 230)));
+    const fitLegends = (part) => {
+      if (!part || typeof part !== "object") return;
+      if (part.legend && part.legend.columns) part.legend.columns = columns;
+      Object.values(part).forEach(fitLegends);
+    };
+    fitLegends(copy);
+    copy.datasets = datasets;
     copy.config = { ...copy.config, font: getComputedStyle(document.body).fontFamily };
     for (const part of ["axis", "legend", "header", "title"]) {
       copy.config[part] = { ...copy.config[part], labelFontSize: 12, titleFontSize: 12, fontSize: 13 };
