@@ -228,6 +228,9 @@ def test_anonymous_names_stay_and_belong_to_a_run(tmp_path: Path):
         ("[[3, 16, 18], [4, 2, 2]]", None),
         ("{'fg': [[3, 16, 18]], 'bg': []}", None),
         ("click z=3 y=16 x=18", "click z=# y=# x=#"),
+        ("the prompts are ['fg', 'bg'] here", "the prompts are … here"),
+        ("now the user clicked {'fg': [[1, 2, 3]], 'bg': []}", "now the user clicked …"),
+        ("no end of [1, [2, 3", "no end of [#, [#, #"),
         ("0011223344 aabb 99", None),
         ("@@@%%%###***+++===---:::...", None),
         ("Q" * 41, None),
@@ -280,7 +283,13 @@ def test_time_and_memory_against_the_limits(tmp_path: Path):
     _recorded(tmp_path, "one", 2, seconds=3.0, peak_memory_bytes=(1 << 30) + 12345678)
     _recorded(tmp_path, "one", 3, status="not_asked", seconds=0.0, peak_memory_bytes=None)
     files = _written(tmp_path)
-    for text in ("3 of 6 calls were made; none failed", "12.3 s", "90.0 s", "15.3 s", "8 GiB"):
+    for text in (
+        "3 of 6 interactions are done; none failed",
+        "12.3 s",
+        "90.0 s",
+        "15.3 s",
+        "8 GiB",
+    ):
         assert text in files["index.html"]
     calls = list(csv.DictReader(io.StringIO(files["calls.csv"])))
     assert [row["seconds"] for row in calls] == ["12.3", "3.0", "0.0"]

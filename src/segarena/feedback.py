@@ -59,7 +59,8 @@ _PATH = re.compile(r"(?<![\w.…])(?:file:/)?(?:/[^\s/'\"`:,;()\[\]{}<>|=]+)+/?"
 _NUMBER = re.compile(r"\d+")
 _QUOTED = re.compile(r"('[^']*')")
 _LARGE_NUMBER = re.compile(r"\d{7,}")
-_NO_SCORE = re.compile(r"CaseName|num_class|runtime_upperbound|.*_\d+")
+_LIST = re.compile(r"[\[{](?:[^\[\]{}]*[,'\"#…][^\[\]{}]*)?[\]}]")
+_NO_SCORE = re.compile(r"CaseName|TotalRunningTime|SecondsPerClick|num_class|runtime_.*|.*_\d+")
 _LONGEST_MESSAGE = 300
 
 
@@ -194,8 +195,8 @@ def shown_lines(printed: str, hide: Callable[[str], str], most: int = LINES) -> 
     """Return the last lines of a log that read like messages, without numbers and names.
 
     A line is left out where less than half of its characters are ASCII letters. What is longer
-    than LONGEST_WORD without a space is left out of its line, and lines end at LONGEST_LINE.
-    Numbers become #, but for the line numbers of a traceback.
+    than LONGEST_WORD without a space is left out of its line, and so is what is in a list or dict;
+    lines end at LONGEST_LINE. Numbers become #, but for the line numbers of a traceback.
     """
     shown = [_shown(line, hide) for line in printed.splitlines()]
     return [line for line in shown if line][-most:] if most else []
@@ -204,7 +205,12 @@ def shown_lines(printed: str, hide: Callable[[str], str], most: int = LINES) -> 
 def _shown(line: str, hide: Callable[[str], str]) -> str:
     """Return a printed line as a team may see it, "" where it is left out."""
     text = _plain(line, hide)
-    return _cut(_without_numbers(text), LONGEST_LINE) if _is_message(text) else ""
+    if not _is_message(text):
+        return ""
+    text = _without_numbers(text)
+    while (shorter := _LIST.sub("…", text)) != text:  # the inner ones first
+        text = shorter
+    return _cut(text, LONGEST_LINE)
 
 
 def _shown_message(record: dict[str, Any], hide: Callable[[str], str]) -> str:
