@@ -79,7 +79,8 @@ class ProcessRunner:
 
     def by_hand(self, image: Image, inputs: Path, outputs: Path, limits: Limits) -> str:
         folders = shlex.join([f"INPUTS={inputs}", f"OUTPUTS={outputs}"])
-        return f"cd {shlex.quote(image['source'])} && env {folders} sh predict.sh"
+        path = f'PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
+        return f"cd {shlex.quote(image['source'])} && env {path} {folders} sh predict.sh"
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float, serving: Serving | None) -> bool:
