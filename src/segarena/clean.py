@@ -22,6 +22,9 @@ _CASE_FILES = {
     "cases": (".webp", ".truth.png", ".js"),
     "sheets": (".png",),
     "answers": (".png",),
+    "errors": (".png",),
+    "viewer/answers": (".nii.gz",),
+    "viewer/prompts": (".nii.gz",),
     "score": (".csv",),
 }
 _INTERACTION_FILES = (".json", ".npz", ".log")
@@ -143,11 +146,15 @@ def _report_folder(folder: Path, plan: Plan) -> Iterator[Path]:
         return
     for kind in ("cases", "sheets"):
         yield from _other_cases(folder / kind, plan, kind)
-    for submission in _folders(folder / "answers"):
-        if submission.name not in plan.eligible_submissions(folder.name):
-            yield submission
-        else:
-            yield from _other_cases(submission, plan, "answers")
+    for case in _folders(folder / "viewer" / "cases"):
+        if case.name not in plan.cases:
+            yield case
+    for kind in ("answers", "errors", "viewer/answers", "viewer/prompts"):
+        for submission in _folders(folder / kind):
+            if submission.name not in plan.eligible_submissions(folder.name):
+                yield submission
+            else:
+                yield from _other_cases(submission, plan, kind)
 
 
 def _log_folders(logs: Path, plan: Plan) -> Iterator[Path]:
@@ -158,14 +165,14 @@ def _log_folders(logs: Path, plan: Plan) -> Iterator[Path]:
                 yield repetition
                 continue
             eligible_submissions = plan.eligible_submissions(repetition.name)
-            for folder in (repetition, repetition / "answers"):
+            for folder in (repetition, repetition / "answers", repetition / "viewer" / "answers"):
                 for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                     name = path.name.removesuffix(".log").removesuffix(".tsv")
                     known = {
                         *eligible_submissions,
                         *(f"{one}_metrics" for one in eligible_submissions),
                     }
-                    if name not in known | {"cases", "answers", "sheets"}:
+                    if name not in known | {"cases", "answers", "sheets", "viewer"}:
                         yield path
     by_stage = {"prepare": plan.cases, "predict": plan.submissions}
     by_stage |= {"rank": plan.protocols, "report": plan.protocols}

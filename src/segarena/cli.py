@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("segarena.workflow", "run the whole workflow on a config file"),
     "status": ("segarena.status", "how far a run is, what fails, and when it may end"),
     "feedback": ("segarena.feedback", "write what a team may know of its failures and scores"),
+    "view": ("segarena.report.command", "show the reports of a run in a browser, with the viewer"),
     "clean": ("segarena.clean", "list, or remove, the results of what no config names"),
     "store": (
         "segarena.predict.command",
@@ -35,7 +36,7 @@ COMMANDS = {
 GROUPS = {
     "participants": ("new", "check"),
     "organisers": (
-        *("fingerprint", "kit", "run", "status", "feedback"),
+        *("fingerprint", "kit", "run", "status", "view", "feedback"),
         *("clean", "store", "forget"),
     ),
     "researchers": ("score", "rank", "verify", "export", "diff", "rerun"),

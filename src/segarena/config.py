@@ -86,6 +86,7 @@ class Config:
     store: Path
     archive: dict[str, Any]
     npz_spacing: str = "zyx"
+    viewer: bool = False
     notes: tuple[str, ...] = ()
     report: str = "full"
 
@@ -139,6 +140,7 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         archive=archive,
         npz_spacing=npz_spacing,
         report=values["report"],
+        viewer=values["viewer"],
         notes=(*notes, *(note for sheet in sheets.values() for note in notes_on(sheet))),
     )
 

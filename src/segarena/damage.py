@@ -24,7 +24,14 @@ STAGES = ("prepare", "prompt", "predict", "score", "rank", "report", "archive")
 FOLDER = Path(".snakemake/segarena")
 NOTED, DAMAGED = FOLDER / "sizes.json", FOLDER / "damaged"
 # A file of an output that is a folder is made again with all of it.
-FOLDERS = ("rank/*/stability", "report/*/data", "report/*/answers/*")
+FOLDERS = (
+    "rank/*/stability",
+    "report/*/data",
+    "report/*/answers/*",
+    "report/*/errors/*",
+    "report/*/viewer/answers/*",
+    "report/*/viewer/prompts/*",
+)
 
 
 def note_sizes(results: Path = Path("results"), noted: Path = NOTED) -> None:

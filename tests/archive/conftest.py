@@ -22,6 +22,7 @@ def archived_run(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     for name in ("ada", "bob"):
         arena.add_submission(name)
     arena.config["archive"] = {"name": "tiny", "answers": "all", "truth": True}
+    arena.config["viewer"] = True
     arena.run("archive")
     return arena
 

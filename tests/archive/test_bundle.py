@@ -88,6 +88,19 @@ def test_the_truth_lies_apart(archive: Path):
     assert not [name for name in names(archive) if "/errors/" in name]
 
 
+def test_the_viewers_volumes_stay_in_the_run(archived_run: Arena, archive: Path):
+    """The run has them; the archives have the page alone, which says that they are gone."""
+    viewer = archived_run.path("report", "short", "viewer")
+    made = {path.relative_to(viewer).as_posix() for path in viewer.rglob("*") if path.is_file()}
+    assert {"niivue.js", "cases/one/image.nii.gz", "cases/two/about.json"} <= made
+    assert {"answers/ada/one.nii.gz", "prompts/bob/two.nii.gz"} <= made
+    apart = archive.with_name(f"{archive.stem}-truth.zip")
+    found = [
+        n for path in (archive, apart) for n in names(path) if "/viewer/" in n and n[-1] != "/"
+    ]
+    assert found == ["results/report/short/viewer/index.html"]
+
+
 @pytest.mark.parametrize(("answers", "expected"), [("none", 0), ("final", 4), ("all", 8)])
 def test_answers_are_archived_by_choice(archived_run: Arena, tmp_path: Path, answers, expected):
     """None, the last of each session, or all of two interactions in four sessions."""

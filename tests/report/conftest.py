@@ -132,6 +132,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         protocol={**load("cvpr25"), "labels": labels},
         names=NAMES,
         groups={case: {"modality": value} for case, value in MODALITIES.items()},
+        viewer=True,
     )
     return folder
 

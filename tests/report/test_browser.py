@@ -148,6 +148,38 @@ def test_slider_shows_each_interaction(report_page: Watched) -> None:
     assert moved[0] - moved[1] == pytest.approx(1 / 6, abs=0.01)
 
 
+def test_a_case_leads_to_the_viewer(report_page: Watched) -> None:
+    """The link names what is shown, also after the slider has moved."""
+    report_page.page.goto(f"{report_page.page.url}#case/alpha/a/6")
+    report_page.wait_shown("alpha/a/6")
+    report_page.page.locator("#k").fill("2")
+    report_page.wait_shown("alpha/a/2")
+    link = report_page.page.locator("#to-viewer").get_attribute("href")
+    assert link == "viewer/index.html#case/alpha/a/2"
+
+
+def test_a_second_submission_and_errors_are_shown_on_the_same_slices(report_page: Watched) -> None:
+    """Beside it, both have three planes with their own layers; errors appear with the switch."""
+    page = report_page.page
+    page.goto(f"{page.url}#case/alpha/a/3")
+    report_page.wait_shown("alpha/a/3")
+    page.select_option("#other", "gamma")
+    page.wait_for_selector('#planes img[src="answers/gamma/a.png"]')
+    assert page.locator("#planes h4").all_inner_texts() == ["alpha", GAMMA]
+    assert page.locator("#planes .plane").count() == 6
+    errors = page.locator('#planes img[src="errors/gamma/a.png"]')
+    assert not errors.first.is_visible()
+    page.check("#show-errors")
+    assert errors.count() == 3
+    assert errors.first.is_visible()
+    page.locator("#k").fill("4")
+    report_page.wait_shown("alpha/a/4")
+    tops = page.locator("#planes img.answer").evaluate_all(
+        "images => images.map(one => (one.offsetTop / one.getBoundingClientRect().height))"
+    )
+    assert tops == pytest.approx([-3 / 6] * 6, abs=0.01)
+
+
 def test_failure_tells_its_reason(report_page: Watched) -> None:
     """The failed call is in the table: case, team, interaction, message as text, log, picture."""
     row = report_page.page.locator("#failed tbody tr")

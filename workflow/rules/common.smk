@@ -289,6 +289,7 @@ def finished_run(wildcards):
             submission=eligible_submissions(name),
         )
         files += expand(rules.report.output.page, protocol=name)
+        files += viewer_files(name) if ARENA.viewer else []
         if ARENA.answers == "final":
             files += expand(
                 rules.drop.output, protocol=name, submission=eligible_submissions(name)
@@ -346,6 +347,32 @@ def answer_pictures_of(wildcards):
         submission=eligible_submissions(wildcards.protocol),
         **wildcards,
     )
+
+
+def names_of(wildcards):
+    """Return the names to show of the submissions of a protocol."""
+    return {
+        name: ARENA.display_names[name]
+        for name in eligible_submissions(wildcards.protocol)
+    }
+
+
+def viewer_answers_of(wildcards):
+    """Return what the viewer needs of a submission, nothing where there is no viewer."""
+    return expand(rules.viewer_answers.output, **wildcards) if ARENA.viewer else []
+
+
+def viewer_files(protocol):
+    """Return all files of a protocol's viewer."""
+    return [
+        *expand(rules.viewer.output, protocol=protocol),
+        *expand(rules.viewer_case.output, protocol=protocol, case=ARENA.cases),
+        *expand(
+            rules.viewer_answers.output,
+            protocol=protocol,
+            submission=eligible_submissions(protocol),
+        ),
+    ]
 
 
 def prompt_steps(repetition):

@@ -5,6 +5,9 @@ Output: results/report/{protocol}/: index.html and data/ (what the page loads wh
 tables/*.csv, figures/*.svg, .png, .csv and .json, public/ with `report: public`, cases/{case}.webp with
 {case}.truth.png and {case}.js (the case, drawn once), answers/{submission}/{case}.png (a layer over it,
 a row an interaction), errors/ of the same form.
+figures/*.svg and *.png, cases/{case}.webp with {case}.truth.png and {case}.js (the case, drawn
+once), answers/{submission}/{case}.png (a layer over it, a row an interaction), errors/ of the same form;
+viewer/ (NiiVue and its volumes), where the config asks for it.
 """
 
 
@@ -60,6 +63,7 @@ rule drop:
     input:
         tables=tables_of_submission,
         pictures=rules.answer_pictures.output,
+        viewer=viewer_answers_of,
     output:
         "results/predict/{protocol}/{submission}/dropped.json",
     log:
@@ -104,6 +108,68 @@ rule sheets:
         expand(rules.sheet.output, protocol=ARENA.protocols, case=ARENA.cases),
 
 
+# With `viewer: true`.
+rule viewer_case:
+    input:
+        image=rules.prepare.output.image,
+        truth=rules.prepare.output.truth,
+    output:
+        image="results/report/{protocol}/viewer/cases/{case}/image.nii.gz",
+        truth="results/report/{protocol}/viewer/cases/{case}/truth.nii.gz",
+        about="results/report/{protocol}/viewer/cases/{case}/about.json",
+    log:
+        "results/logs/report/{protocol}/viewer/cases/{case}.log",
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        labels=labels_of,
+        code=code("report.viewer_case_step"),
+    message:
+        "{wildcards.protocol}: writing {wildcards.case} for the viewer"
+    script:
+        "../scripts/viewer_case.py"
+
+
+rule viewer_answers:
+    input:
+        table=rules.metrics.output.table,
+    output:
+        answers=directory("results/report/{protocol}/viewer/answers/{submission}"),
+        prompts=directory("results/report/{protocol}/viewer/prompts/{submission}"),
+    log:
+        "results/logs/report/{protocol}/viewer/answers/{submission}.log",
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        cases=list(ARENA.cases),
+        interactions=interactions_of,
+        code=code("report.viewer_answers_step"),
+    message:
+        "{wildcards.protocol}: writing the answers of {wildcards.submission} for the viewer"
+    script:
+        "../scripts/viewer_answers.py"
+
+
+rule viewer:
+    output:
+        page="results/report/{protocol}/viewer/index.html",
+        niivue="results/report/{protocol}/viewer/niivue.js",
+        licence="results/report/{protocol}/viewer/niivue-licence.txt",
+    log:
+        "results/logs/report/{protocol}/viewer.log",
+    conda:
+        "../../envs/segarena.yaml"
+    params:
+        names=names_of,
+        cases=list(ARENA.cases),
+        interactions=interactions_of,
+        code=code("report.viewer_step"),
+    message:
+        "{wildcards.protocol}: writing the viewer"
+    script:
+        "../scripts/viewer.py"
+
+
 rule report:
     input:
         tables=tables_of,
@@ -141,6 +207,7 @@ rule report:
         groups=case_groups(),
         protocol=protocol_of,
         public=ARENA.report == "public",
+        viewer=ARENA.viewer,
         code=code("report.step"),
     message:
         "{wildcards.protocol}: drawing the figures and writing the report"

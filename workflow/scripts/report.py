@@ -13,4 +13,5 @@ with log_errors(snakemake.log[0]):
         names=snakemake.params.names,
         groups=snakemake.params.groups,
         public=snakemake.params.public,
+        viewer=snakemake.params.viewer,
     )

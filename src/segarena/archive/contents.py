@@ -38,6 +38,9 @@ SHOWS_TRUTH, SHOWS_ANSWERS, ERRORS = ("cases", "sheets"), "answers", "errors"
 """Folders of a report (results/report/PROTOCOL/) whose pictures draw the truth, the answers, or
 where they differ."""
 
+VIEWER = "viewer"
+"""The folder of a report with whole volumes."""
+
 STEPS = {
     "prepare": "prepare.step",
     "image": "predict.image_step",
@@ -177,6 +180,8 @@ def _may_report(name: str, facts: Facts) -> bool:
     _, protocol, kind, *rest = Path(name).parts
     if kind in {*SHOWS_TRUTH, ERRORS}:
         return False
+    if kind == VIEWER:  # its page says that the volumes are not there
+        return rest == ["index.html"]
     if kind != SHOWS_ANSWERS:
         return True
     drawn = len(rest) == 2 and rest[0] in eligible_submissions(facts, protocol)

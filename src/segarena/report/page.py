@@ -59,11 +59,12 @@ def write(
     specs: Mapping[str, Any],
     vega: str,
     software: str,
+    viewer: bool = False,
 ) -> None:
     """Write index.html, data/ and the tables behind the page under `folder`.
 
     failed: what `results.failures` returns. specs: what `charts.draw` returned for figures/. vega:
-    the script that draws them.
+    the script that draws them. viewer: whether viewer/ is beside the page.
     """
     folder = Path(folder)
     for submission in results.names:
@@ -101,6 +102,7 @@ def write(
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
         software=software,
+        viewer=viewer,
     )
     with atomic_write(folder / "index.html") as tmp:
         tmp.write_text(text, encoding="utf-8")

@@ -147,15 +147,26 @@ def view_of(
         planes.append(Plane(axis, middle[axis], start, stop, left, width, height))
         left += width + GAP
     ordered += [label for label in labels if label not in ordered]
-    colours = {label: min(i + 1, OTHER) for i, label in enumerate(ordered)}
-    palette = list(PALETTE)
-    for label, colour in (own_colours or {}).items():
-        if label in colours:
-            colours[label] = len(palette)
-            palette.append(colour)
+    colours, palette = _coloured_labels(ordered, own_colours or {})
     first_size, *sizes = gts.shape
     shape = (first_size, sizes[0], sizes[1])
     return View(shape, tuple(planes), colours, tuple(palette), orientation)
+
+
+def _coloured_labels(
+    ordered: list[int], own: Mapping[int, Colour]
+) -> tuple[dict[int, int], list[Colour]]:
+    """Return each label's place in the palette: its own, else the next of ours, else grey."""
+    palette = list(PALETTE)
+    ours = (i for i, colour in enumerate(COLOURS, start=1) if colour not in own.values())
+    colours: dict[int, int] = {}
+    for label in ordered:
+        if label in own:
+            colours[label] = len(palette)
+            palette.append(own[label])
+        else:
+            colours[label] = next(ours, OTHER)
+    return colours, palette
 
 
 def describe(view: View, ids: Mapping[int, int]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def main(
     names: dict[str, str],
     groups: dict[str, dict[str, str]],
     public: bool = False,
+    viewer: bool = False,
 ) -> None:
     """Write index.html, data/, tables/ and figures/ of results/report/PROTOCOL.
 
@@ -35,6 +36,7 @@ def main(
         specs=draw(folder / "figures", found),
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         software=about()["software"],
+        viewer=viewer,
     )
     if public:
         write_public(folder / "public", found)

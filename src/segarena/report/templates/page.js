@@ -556,6 +556,7 @@ const segarena = (() => {
     if (other) parts.push(`${other[2]} label${other[2] > 1 ? "s" : ""} not asked for (grey)`);
     at("numbers").textContent = parts.join(" · ") + (failed ? ` · failed, ${failed[2]}` : "");
     at("k-shown").textContent = k;
+    if (at("to-viewer")) at("to-viewer").href = `viewer/index.html#case/${view.team}/${view.case}/${k}`;
     at("k").value = k;
     at("k").setAttribute("aria-valuetext", `interaction ${k} of ${data.interactions}`);
     const head = make("tr");
