@@ -61,6 +61,78 @@ def test_a_wrong_key_is_named(config: dict, change: dict, message: str):
         read({**config, **change})
 
 
+@pytest.fixture
+def rated(config: dict, tmp_path: Path) -> dict:
+    """The same with three raters, of whom chris lacks the case `two`."""
+    (tmp_path / "images" / "two.npz").touch()
+    for rater in ("anna", "ben", "chris"):
+        (tmp_path / rater).mkdir()
+        for case in ("one", "two"):
+            if (rater, case) != ("chris", "two"):
+                (tmp_path / rater / f"{case}.npz").touch()
+    config["cases"]["labels"] = {name: str(tmp_path / name) for name in ("anna", "ben", "chris")}
+    return config
+
+
+def test_raters_are_folders_and_their_majority_counts(rated: dict, tmp_path: Path):
+    """Each case knows the files of its raters; the first stands for the label map."""
+    arena = read(rated)
+    assert (arena.consensus, arena.has_raters) == ("majority", True)
+    assert [name for name, _ in arena.cases["two"].raters] == ["anna", "ben"]
+    assert arena.cases["one"].label == tmp_path / "anna" / "one.npz"
+    assert len(arena.cases["one"].label_files) == 3
+
+
+def test_a_given_consensus_is_no_rater(rated: dict, tmp_path: Path):
+    """The folder `given` is what the user goes by, unless another consensus is named."""
+    rated["cases"]["labels"]["given"] = rated["cases"]["labels"].pop("ben")
+    arena = read(rated)
+    assert arena.consensus == "given"
+    assert arena.cases["one"].label == tmp_path / "ben" / "one.npz"
+    assert [name for name, _ in arena.cases["one"].raters] == ["anna", "chris"]
+    rated["cases"]["consensus"] = "anna"
+    assert read(rated).cases["one"].label == tmp_path / "anna" / "one.npz"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"consensus": "dora"}, "consensus: is 'dora'; one of majority, staple, anna, ben, chris"),
+        ({"consensus": "given"}, "is 'given'; one of majority"),
+        ({"consensus": "chris"}, "cases.consensus: chris has no label map named two"),
+        ({"labels": {"staple": "x"}}, "'staple' cannot name a rater"),
+        ({"labels": {"given": "x"}}, "only 'given' is named"),
+        ({"labels": {"anna": "nowhere"}}, "cases.labels.anna: no folder 'nowhere'"),
+        ({"labels": {}}, "labels"),
+        ({"labels": {"a b": "x"}}, "labels"),
+    ],
+)
+def test_raters_that_cannot_be_meant_are_named(rated: dict, change: dict, message: str):
+    """One line with the key and what may stand there."""
+    change = {
+        key: {name: folder.replace("x", rated["submissions"]) for name, folder in value.items()}
+        if isinstance(value, dict)
+        else value
+        for key, value in change.items()
+    }
+    with pytest.raises(ConfigError, match=message):
+        read({**rated, "cases": {**rated["cases"], **change}})
+
+
+def test_raters_need_whole_volumes_and_metrics_of_raters_need_raters(rated: dict, tmp_path: Path):
+    """Slices of several folders, and a metric that no case has a value of, are rejected."""
+    with pytest.raises(ConfigError, match=r"slices: cannot be cut where cases\.labels names"):
+        read({**rated, "slices": {"rule": "largest"}})
+    protocol = load("cvpr25") | {"name": "rated"}
+    protocol["metrics"] = [*protocol["metrics"], {"name": "CRPS"}]
+    (tmp_path / "rated.yaml").write_text(yaml.safe_dump(protocol))
+    rated["protocols"] = [str(tmp_path / "rated.yaml")]
+    assert read(rated).protocols["rated"]
+    rated["cases"]["labels"] = rated["cases"]["labels"]["anna"]
+    with pytest.raises(ConfigError, match="rated: metrics: one of them needs several raters"):
+        read(rated)
+
+
 def _sheet(config: dict, tmp_path: Path, text: str) -> dict:
     (tmp_path / "cases.tsv").write_text(text)
     return {**config, "sheets": {"cases": str(tmp_path / "cases.tsv")}}

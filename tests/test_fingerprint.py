@@ -200,3 +200,36 @@ def test_answers_that_are_none(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         questions(path)
+
+
+def test_raters_propose_the_tolerance_and_warn_of_one_below_it(organ):
+    """Boxes of which one is 2 voxels longer: most surfaces agree, the far side is 2 mm off."""
+    longer = organ.copy()
+    longer[:, :, 20:22] = organ[:, :, 18:20]
+    shifted = np.roll(organ, 2, axis=2)
+    found = fingerprint._agreement([organ, shifted], 1, (1.0, 1.0, 1.0))
+    assert found["dsc_of_raters"] == pytest.approx(12 / 14)
+    assert found["p95_mm"] == pytest.approx(2)
+    nearer = fingerprint._agreement([organ, organ, longer], 1, (1.0, 1.0, 1.0))
+    assert nearer["raters"] == 3 and nearer["median_mm"] == 0
+    assert nearer["dsc_of_raters"] == pytest.approx((1 + 2 * 28 / 30) / 3)
+    assert fingerprint._agreement([organ], 1, (1.0, 1.0, 1.0)) == {}
+
+
+def test_cases_of_several_raters_are_measured_from_their_files(tmp_path, monkeypatch, organ):
+    """Unprepared cases take the config's consensus; the median distance becomes the tolerance."""
+    from segarena.config import read
+
+    config = write_run(tmp_path, [organ])
+    monkeypatch.chdir(tmp_path)
+    for rater, shift in (("anna", 0), ("ben", 0), ("chris", 3)):
+        (tmp_path / rater).mkdir()
+        one = nibabel.Nifti1Image(np.roll(organ, shift, axis=2).T, np.eye(4))
+        nibabel.save(one, tmp_path / rater / "case0.nii.gz")
+    config["cases"]["labels"] = {name: name for name in ("anna", "ben", "chris")}
+    found = measured(read(config))
+    (label,) = found.labels
+    assert (label.raters, label.voxels[1]) == (3, organ.sum())
+    middle, most = label.surface_mm_of_raters
+    assert middle == 0 < most  # most faces are the same, and a tolerance of 0 would measure nothing
+    assert f"NSD, tolerance_mm: {most:.2g}" in dict(recommended(found, NO_ANSWERS))

@@ -15,15 +15,17 @@ exactly as many bytes as the member has before anything is unpacked or allocated
 
 import contextlib
 import io
+import json
 import lzma
 import math
 import pickle
+import shutil
 import struct
 import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -131,6 +133,8 @@ class Truth:
     case without foreground `label_ids` has the labels that the case could have had.
     `place` is None unless the case is a slice; affine and header are then the whole volume's.
     `spacing_mm` is (z, y, x), and None in a ready-made file that has not been prepared.
+    `raters` are the label maps (D, H, W) of several raters by their names, of which `gts` is the
+    consensus, with its labels; they are written, and read by `read_raters` alone.
     """
 
     gts: np.ndarray
@@ -139,6 +143,7 @@ class Truth:
     nifti_header: bytes | None = None
     place: Place | None = None
     spacing_mm: Spacing | None = None
+    raters: Mapping[str, np.ndarray] | None = None
 
     @property
     def labels(self) -> list[int]:
@@ -257,6 +262,10 @@ def write_truth(path: str | Path, truth: Truth) -> None:
         arrays["place"] = np.array([*place.shape, place.axis, place.index], np.int64)
     if truth.spacing_mm is not None:
         arrays["spacing_mm"] = np.array(truth.spacing_mm, np.float64)
+    if truth.raters:
+        arrays["raters"] = np.stack(list(truth.raters.values()))
+        names = json.dumps(list(truth.raters)).encode()
+        arrays["rater_names"] = np.frombuffer(names, np.uint8)
     write_npz(path, arrays)
 
 
@@ -299,6 +308,27 @@ def read_truth(path: str | Path) -> Truth:
         ) from error
 
 
+def read_raters(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the label maps (D, H, W) of several raters by name; none where the file has none.
+
+    Of a ready-made file with `raters` (R, D, H, W) the names are 1 to R. Raises CaseError.
+    """
+    with _open_npz(path) as archive:
+        maps = _read_optional(archive, "raters", path)
+        names = _read_optional(archive, "rater_names", path)
+    if maps is None:
+        return {}
+    if maps.ndim < 3 or not len(maps):
+        raise CaseError(f"{path}: raters is {maps.shape}, expected (R, D, H, W)")
+    if names is None:
+        return {str(number): one for number, one in enumerate(maps, start=1)}
+    try:
+        known = [str(name) for name in json.loads(names.tobytes())]
+        return dict(zip(known, maps, strict=True))
+    except (ValueError, TypeError) as error:
+        raise CaseError(f"{path}: rater_names does not fit raters ({printable(error)})") from error
+
+
 def spacing_of(path: str | Path, truth: Truth) -> Spacing:
     """Return the spacing (z, y, x) in mm of a prepared truth; CaseError where it has none."""
     if truth.spacing_mm is None:
@@ -315,15 +345,60 @@ def read_array(path: str | Path, key: str, *, most_bytes: int) -> np.ndarray:
         return _read_array(archive, key, path, most_bytes)
 
 
-def write_answer(path: str | Path, segs: np.ndarray) -> None:
-    """Write a label map (D, H, W) under the key `segs`."""
-    write_npz(path, {"segs": segs})
+def write_answer(path: str | Path, segs: np.ndarray, probs: str | Path | None = None) -> None:
+    """Write a label map (D, H, W) under the key `segs`.
+
+    probs: a file that `write_probs` wrote, or an answer; its probabilities are copied.
+    """
+    with atomic_write(path) as tmp, zipfile.ZipFile(tmp, "w", zipfile.ZIP_DEFLATED) as archive:
+        append_arrays(archive, {"segs": segs})
+        if probs is not None:
+            archive.compresslevel = 1
+            with (
+                zipfile.ZipFile(probs) as other,
+                other.open("probs.npy") as member,
+                archive.open("probs.npy", "w", force_zip64=True) as copy,
+            ):
+                shutil.copyfileobj(member, copy, _LARGEST_READ_BYTES)
+
+
+def write_probs(path: str | Path, shape: tuple[int, ...], maps: Iterable[np.ndarray]) -> None:
+    """Write probabilities, uint8 of this shape (K, D, H, W), one label after the other."""
+    with (
+        atomic_write(path) as tmp,
+        zipfile.ZipFile(tmp, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("probs.npy", "w", force_zip64=True) as member,
+    ):
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(member, header)
+        for one in maps:
+            member.write(np.ascontiguousarray(one).data)
 
 
 def read_answer(path: str | Path) -> np.ndarray:
     """Return the label map that `write_answer` wrote."""
     with _open_npz(path) as archive:
         return _read_array(archive, "segs", path)
+
+
+def has_probs(path: str | Path) -> bool:
+    """Return whether an answer as we keep it has probabilities beside the label map."""
+    with _open_npz(path) as archive:
+        return "probs.npy" in archive.namelist()
+
+
+def probs_of(path: str | Path) -> Iterator[np.ndarray]:
+    """Yield the probabilities (D, H, W), uint8, of one label after the other, of such an answer."""
+    with _open_npz(path) as archive:
+        try:
+            with archive.open(_member(archive, "probs")) as member:
+                (labels, *shape), dtype = npy_header(member)
+                for _ in range(labels):
+                    content = member.read(math.prod(shape) * dtype.itemsize)
+                    yield np.frombuffer(content, dtype).reshape(shape)
+                member.read(1)  # the end of the member is where its checksum is compared
+        except UNREADABLE as error:
+            raise CaseError(f"{path}: key 'probs' cannot be read ({_why(error)})") from error
 
 
 def object_array(items: list[Any]) -> np.ndarray:
@@ -403,6 +478,12 @@ def npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
     Raises ValueError where it is broken or declares what is no array.
     """
+    shape, _, dtype = npy_layout(member)
+    return shape, dtype
+
+
+def npy_layout(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return the same, and between them whether the values are in Fortran order."""
     version, size_bytes = npy.read_magic(member), 2
     if version != (1, 0):
         size_bytes = 4
@@ -414,12 +495,12 @@ def npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's hints to whoever wrote the file
-            shape, _, dtype = read(start)
+            shape, fortran, dtype = read(start)
     except Exception as error:  # numpy parses it as Python; whatever comes of that is the header's
         raise ValueError("the .npy header is broken") from error
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("the .npy header declares a shape that is none")
-    return shape, dtype
+    return shape, fortran, dtype
 
 
 def _read_array(

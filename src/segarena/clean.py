@@ -133,7 +133,13 @@ def _score_folder(folder: Path, plan: Plan) -> Iterator[Path]:
         for table in sorted(folder.glob(f"*{kind}")):
             if table.name.removesuffix(kind) not in eligible_submissions:
                 yield table
-    for submission in _folders(folder):
+    raters = folder / "_raters"
+    yield from _other_cases(raters, plan, "score")
+    others = [one for one in _folders(folder) if one.name not in {"_raters", "_probs"}]
+    for table in sorted((folder / "_probs").glob("*.csv")):
+        if table.stem not in eligible_submissions:
+            yield table
+    for submission in [*others, *_folders(raters)]:
         if submission.name not in eligible_submissions:
             yield submission
         else:

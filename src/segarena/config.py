@@ -6,6 +6,7 @@ the rules only hand its values on. It runs whenever the workflow is parsed, so w
 `CACHE` and opened again only when it changed.
 """
 
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from segarena.files import remembered
 from segarena.predict.accepts import refusal
 from segarena.predict.image import digest
 from segarena.prepare.labels import Labels, by_ids, check_labels, find_labels
-from segarena.prepare.nifti import find_cases, labels_of
+from segarena.prepare.nifti import find_cases, find_rated_cases, labels_of
+from segarena.prepare.raters import GIVEN, MAJORITY, STAPLE, WAYS
 from segarena.prepare.slices import slice_name
 from segarena.protocol import (
     SCHEMAS,
@@ -27,6 +29,7 @@ from segarena.protocol import (
     read_yaml,
     steps,
     validate,
+    wants_raters,
 )
 from segarena.sheets import notes_on, read_sheet
 from segarena.submissions import look_through
@@ -44,6 +47,8 @@ class Case:
 
     scribbles: a file of what people drew. slice_of: the name of the volume of which this is the
     slice of one label, with `slice`, the arguments of `segarena.prepare.slices.slice_case`.
+    raters: the label map of each rater by name; `label` is the consensus that is given, or one of
+    them.
     """
 
     image: Path
@@ -55,6 +60,12 @@ class Case:
     scribbles: Path | None = None
     slice_of: str | None = None
     slice: tuple[tuple[str, Any], ...] = ()
+    raters: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def label_files(self) -> list[Path]:
+        """The label maps that the case is made from: `label`, and those of the raters."""
+        return list(dict.fromkeys([self.label, *(path for _, path in self.raters)]))
 
     @property
     def described(self) -> dict[str, str]:
@@ -87,6 +98,8 @@ class Config:
     archive: dict[str, Any]
     npz_spacing: str = "zyx"
     viewer: bool = False
+    consensus: str = GIVEN
+    has_raters: bool = False
     notes: tuple[str, ...] = ()
     report: str = "full"
 
@@ -104,8 +117,17 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     validate(config, "config", source)
     defaults = _defaults()
     values = defaults | config
+    if isinstance(values["cases"]["labels"], dict):  # YAML reads a rater called 1 as a number
+        named = {str(name): folder for name, folder in values["cases"]["labels"].items()}
+        values["cases"] = values["cases"] | {"labels": named}
     sheets = values.get("sheets", {})
+    consensus = _consensus(values["cases"], source)
     cases = _cases(values["cases"], sheets.get("cases"), source)
+    if "slices" in values and isinstance(values["cases"]["labels"], dict):
+        raise ConfigError(
+            f"{source}: slices: cannot be cut where cases.labels names raters; prepare .npz files "
+            "with the key `raters` instead"
+        )
     if "slices" in values:
         cases = _sliced(cases, values["slices"])
     submissions, notes = look_through(_folder(values["submissions"], f"{source}: submissions"))
@@ -114,11 +136,18 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
     archive = defaults["archive"] | values["archive"]
     if values["answers"] == "final" and archive["answers"] == "all":
         raise ConfigError(f"{source}: archive.answers: with answers: final, take final or none")
-    folders = (Path(values["cases"][key]) for key in ("images", "labels"))
-    labels = find_labels(sheets.get("labels"), *folders)
+    images, *label_folders = _folders(values["cases"], source)
+    labels = find_labels(sheets.get("labels"), images, label_folders[0])
     if "slices" in values:  # each slice holds a single label, so there are no regions
         labels = {key: about for key, about in labels.items() if "members" not in about}
     protocols = _protocols(values["protocols"], cases, labels, source)
+    has_raters = _has_raters(cases)
+    for name, protocol in protocols.items():
+        if wants_raters(protocol) and not has_raters:
+            raise ConfigError(
+                f"{name}: metrics: one of them needs several raters, and the cases have one label "
+                "map; name the raters in cases.labels, or remove the metric"
+            )
     npz_spacing = values["cases"].get("npz_spacing", "zyx")
     _check_spacing(npz_spacing, cases, protocols, source)
     with ThreadPoolExecutor() as several:  # gigabytes each
@@ -141,6 +170,8 @@ def read(config: dict[str, Any], source: str = "config") -> Config:
         npz_spacing=npz_spacing,
         report=values["report"],
         viewer=values["viewer"],
+        consensus=consensus,
+        has_raters=has_raters,
         notes=(*notes, *(note for sheet in sheets.values() for note in notes_on(sheet))),
     )
 
@@ -182,15 +213,92 @@ def _folder(value: str, key: str) -> Path:
     return folder
 
 
-def _cases(folders: dict[str, str], sheet: str | None, source: str) -> dict[str, Case]:
-    images = _folder(folders["images"], f"{source}: cases.images")
-    labels = _folder(folders["labels"], f"{source}: cases.labels")
-    pairs = find_cases(images, labels)
-    rows = _sheet(sheet, "case", set(pairs)) if sheet else {}
+def _folders(given: dict[str, Any], source: str) -> list[Path]:
+    """Return the folder of images, then that of labels, or those of all raters."""
+    labels = given["labels"]
+    named = labels if isinstance(labels, dict) else {"": labels}
+    return [
+        _folder(given["images"], f"{source}: cases.images"),
+        *(
+            _folder(folder, f"{source}: cases.labels{name and '.'}{name}")
+            for name, folder in named.items()
+        ),
+    ]
+
+
+def _consensus(given: dict[str, Any], source: str) -> str:
+    """Return how the label map comes about that the user goes by; see `prepare_case`."""
+    labels = given["labels"]
+    if not isinstance(labels, dict):
+        return str(given.get("consensus", GIVEN))
+    raters = [name for name in labels if name != GIVEN]
+    wrong = [name for name in raters if name in WAYS]
+    if wrong:
+        raise ConfigError(
+            f"{source}: cases.labels: {wrong[0]!r} cannot name a rater, since it is a way to a "
+            "consensus; use another name"
+        )
+    if not raters:
+        raise ConfigError(
+            f"{source}: cases.labels: only {GIVEN!r} is named; add the folders of the raters, or "
+            "write that folder alone"
+        )
+    chosen = str(given.get("consensus", GIVEN if GIVEN in labels else MAJORITY))
+    known = [MAJORITY, STAPLE, *([GIVEN] if GIVEN in labels else []), *raters]
+    if chosen not in known:
+        raise ConfigError(
+            f"{source}: cases.consensus: is {chosen!r}; one of {', '.join(known)} is expected"
+        )
+    return chosen
+
+
+def _cases(given: dict[str, Any], sheet: str | None, source: str) -> dict[str, Case]:
+    images, *folders = _folders(given, source)
+    if isinstance(given["labels"], dict):
+        rated = find_rated_cases(images, dict(zip(given["labels"], folders, strict=True)))
+        chosen = _consensus(given, source)
+        cases = {
+            name: (image, _label_file(name, maps, chosen), _raters(name, maps))
+            for name, (image, maps) in rated.items()
+        }
+    else:
+        pairs = find_cases(images, folders[0])
+        cases = {name: (image, label, ()) for name, (image, label) in pairs.items()}
+    rows = _sheet(sheet, "case", set(cases)) if sheet else {}
     return {
-        name: _case(image, label, rows.get(name, {}), f"{sheet}: {name}")
-        for name, (image, label) in pairs.items()
+        name: replace(_case(image, label, rows.get(name, {}), f"{sheet}: {name}"), raters=raters)
+        for name, (image, label, raters) in cases.items()
     }
+
+
+def _has_raters(cases: dict[str, Case]) -> bool:
+    """Return whether the cases have label maps of several raters; of .npz the first one tells."""
+    first = next(iter(cases.values()))
+    if first.raters or first.label.suffix != ".npz":
+        return bool(first.raters)
+    try:
+        with zipfile.ZipFile(first.label) as members:
+            return "raters.npy" in members.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False  # its own job reports it
+
+
+def _label_file(case: str, maps: dict[str, Path], consensus: str) -> Path:
+    """Return the label file of a case of several raters: the one that the user goes by, if any."""
+    if consensus in {MAJORITY, STAPLE}:
+        return next(iter(_raters(case, maps)))[1]
+    if consensus not in maps:
+        raise ConfigError(
+            f"cases.consensus: {consensus} has no label map named {case}; add it, or take majority"
+        )
+    return maps[consensus]
+
+
+def _raters(case: str, maps: dict[str, Path]) -> tuple[tuple[str, Path], ...]:
+    found = tuple((name, path) for name, path in maps.items() if name != GIVEN)
+    if not found:
+        raise ConfigError(f"cases.labels: no rater has a label map named {case}")
+    return found
 
 
 def _case(image: Path, label: Path, row: dict[str, str], where: str) -> Case:
@@ -315,7 +423,7 @@ def _check_labels(protocol: Protocol, cases: dict[str, Case], name: str) -> None
     if not named:
         return
     known: set[int] = set()
-    for label_map in {case.label for case in cases.values()}:
+    for label_map in {path for case in cases.values() for path in case.label_files}:
         try:
             known.update(remembered(label_map, CACHE / "label_ids.json", labels_of))
         except CaseError:

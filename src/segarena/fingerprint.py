@@ -6,6 +6,7 @@ named below. It recommends and warns; nothing stops a run, unless `--strict` say
 """
 
 import argparse
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,11 +16,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from segarena.case import read_truth, spacing_of
+from segarena.case import read_raters, read_truth, spacing_of
 from segarena.config import Case, Config, read
 from segarena.errors import ConfigError
+from segarena.prepare.raters import MAJORITY, STAPLE, majority, staple
 from segarena.protocol import Protocol, read_yaml
-from segarena.score import instances
+from segarena.score import instances, surface
 from segarena.score.metrics import column
 from segarena.score.pair import Pair, Spacing, pairs
 from segarena.score.read import read_files
@@ -55,6 +57,9 @@ class Label:
     thickness_mm: its median in mm. over_inscribed_ball: volume over that of the largest ball (disc)
     inside. dsc_of_one_voxel: the median Dice of the label and its erosion by one voxel. touching,
     at_the_edge: share of the cases where it touches another label, or the edge of the image.
+    raters: the most that any case has. dsc_of_raters: the median over cases of the mean Dice of all
+    pairs of them. surface_mm_of_raters: the medians over cases of the median and the 95th
+    percentile of the distances between their surfaces, each a mean over the pairs; in mm.
     """
 
     label: int
@@ -70,6 +75,9 @@ class Label:
     dsc_of_one_voxel: float
     touching: float
     at_the_edge: float
+    raters: int = 0
+    dsc_of_raters: float | None = None
+    surface_mm_of_raters: list[float] | None = None
 
     @property
     def is_small(self) -> bool:
@@ -175,10 +183,11 @@ def measured(config: Config) -> Data:
     facts: dict[int, list[dict[str, float]]] = {}
     spacings = []
     for name, case in config.cases.items():
-        gts, spacing_mm, ids = _labels_of(name, case)
+        gts, spacing_mm, ids, raters = _labels_of(name, case, config.consensus)
         spacings.append(spacing_mm)
         for pair in pairs(gts, gts, spacing_mm):
-            facts.setdefault(ids.get(pair.label, pair.label), []).append(_facts(pair.in_plane))
+            row = _facts(pair.in_plane) | _agreement(raters, pair.label, spacing_mm)
+            facts.setdefault(ids.get(pair.label, pair.label), []).append(row)
     names: dict[str, Any] = {}
     for protocol in config.protocols.values():
         names |= protocol.get("labels", {})
@@ -210,6 +219,14 @@ def recommended(data: Data, asked: Mapping[str, Any]) -> Iterator[tuple[str, str
         yield "MASD", "how far the outline is off, on average"
     else:
         yield "NSD", "a boundary metric complements the overlap; its tolerance allows for raters"
+    for one in data.labels:
+        if one.surface_mm_of_raters and one.surface_mm_of_raters[1]:
+            middle, most = one.surface_mm_of_raters
+            yield (  # a tolerance of 0, where most of the surfaces is the same, measures nothing
+                f"NSD, tolerance_mm: {middle or most:.2g}",
+                f"{_names([one])}: the raters' surfaces are {middle:.2g} mm apart in the median, "
+                f"{most:.2g} mm at 95 %; their Dice is {one.dsc_of_raters:.2f}",
+            )
     if asked["outliers_matter"]:
         yield "HD95, worst_mm: image_diagonal", "voxels far away are a serious error"
     if small:
@@ -272,6 +289,11 @@ def _about_distances(metric: Mapping[str, Any], data: Data) -> Iterator[str]:
                 f"{name}: {_names([one])}: a tolerance of {mm:g} mm is below half of the largest "
                 f"spacing ({voxel_mm:g} mm): it measures the grid"
             )
+        elif one.surface_mm_of_raters and mm < one.surface_mm_of_raters[0]:
+            yield (
+                f"{name}: {_names([one])}: a tolerance of {mm:g} mm is below the median distance "
+                f"of the raters ({one.surface_mm_of_raters[0]:.2g} mm): it measures who drew"
+            )
         elif mm > one.thickness_mm / 2:
             yield (
                 f"{name}: {_names([one])}: a tolerance of {mm:g} mm is above half of the median "
@@ -316,16 +338,45 @@ def _about_shapes(used: set[str], data: Data, asked: Mapping[str, Any]) -> Itera
         yield "RVE alone: it is blind to where the volume is; add DSC"
 
 
-def _labels_of(name: str, case: Case) -> tuple[np.ndarray, Spacing, Mapping[int, int]]:
-    """Return a case's label map, its spacing and the ids of its labels; prepared, if it was."""
+def _labels_of(
+    name: str, case: Case, consensus: str
+) -> tuple[np.ndarray, Spacing, Mapping[int, int], list[np.ndarray]]:
+    """Return a case's label map, its spacing, the ids of its labels, and the raters' maps.
+
+    Prepared, if it was; else from its files, with the consensus of the config.
+    """
     prepared = Path("results/prepare") / f"{name}.truth.npz"
     if prepared.is_file():
         truth = read_truth(prepared)
-        return truth.gts, spacing_of(prepared, truth), truth.ids
+        raters = list(read_raters(prepared).values())
+        return truth.gts, spacing_of(prepared, truth), truth.ids, raters
     if case.slice_of:
         raise ConfigError(f"{name}: slices are measured once they are prepared; run the workflow")
-    gts, _, spacing_mm, _ = read_files(case.label, case.label)
-    return gts, spacing_mm or (1.0, 1.0, 1.0), {}
+    gts, _, spacing_mm, _ = read_files(case.label, case.label, may_be_empty=bool(case.raters))
+    raters = [read_files(path, path, may_be_empty=True)[0] for _, path in case.raters]
+    if not raters and case.label.suffix == ".npz":
+        raters = list(read_raters(case.label).values())
+    if raters and consensus in {MAJORITY, STAPLE}:
+        gts = (majority if consensus == MAJORITY else staple)(raters)
+    return gts, spacing_mm or (1.0, 1.0, 1.0), {}, raters
+
+
+def _agreement(raters: Sequence[np.ndarray], label: int, spacing_mm: Spacing) -> dict[str, float]:
+    """Return how well the raters agree on a label in one case: means over all pairs of them."""
+    found = []
+    for one, other in itertools.combinations(raters, 2):
+        (pair,) = pairs(one, other, spacing_mm, [label])
+        if not (pair.truth_voxels and pair.answer_voxels):
+            continue
+        seen = pair.in_plane
+        both = surface.pooled(surface.distances(seen, surface.kind_for(seen, "elements", "auto")))
+        dsc = 2 * pair.common_voxels / (pair.truth_voxels + pair.answer_voxels)
+        middle, most = (both.percentile(share, interpolation="none") for share in (50, 95))
+        found.append((dsc, middle, most))
+    if not found:
+        return {}
+    dsc, middle, most = (float(value) for value in np.mean(found, axis=0))
+    return {"raters": len(raters), "dsc_of_raters": dsc, "median_mm": middle, "p95_mm": most}
 
 
 def _facts(pair: Pair) -> dict[str, float]:
@@ -391,7 +442,22 @@ def _summary(label: int, name: str, rows: Sequence[Mapping[str, float]]) -> Labe
         dsc_of_one_voxel=percentiles("dsc_of_one_voxel")[1],
         touching=mean("touching"),
         at_the_edge=mean("at_the_edge"),
+        **_summary_of_raters([row for row in rows if "raters" in row]),
     )
+
+
+def _summary_of_raters(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    if not rows:
+        return {}
+    dsc, middle, most = (
+        float(np.median([row[key] for row in rows]))
+        for key in ("dsc_of_raters", "median_mm", "p95_mm")
+    )
+    return {
+        "raters": int(max(row["raters"] for row in rows)),
+        "dsc_of_raters": dsc,
+        "surface_mm_of_raters": [middle, most],
+    }
 
 
 def _names(labels: Sequence[Label]) -> str:

@@ -28,6 +28,12 @@ PROTOCOLS = Path("config", "protocols")
 PROMPTED = frozenset({"Adherence", "Collateral"})
 """The metrics that need the prompts of a run, not only label maps."""
 
+PROBABLE = frozenset({"Brier", "ECE", "NLL", "AUROC", "RPS"})
+"""The metrics that need the probabilities that a submission may answer beside its label map."""
+
+RATED = frozenset({"ConsensusDSC", "CRPS"})
+"""The metrics that need the label maps of several raters."""
+
 _MOST_SHOWN = 20
 
 
@@ -132,6 +138,26 @@ def wants_prompts(protocol: Protocol) -> bool:
 def needs_prompts(metric: Mapping[str, Any]) -> bool:
     """Return whether a metric compares an answer with the prompts."""
     return metric["name"] in PROMPTED
+
+
+def needs_probs(metric: Mapping[str, Any]) -> bool:
+    """Return whether a metric compares probabilities with the ground truth."""
+    return metric["name"] in PROBABLE or metric.get("volume") == "probs"
+
+
+def wants_probs(protocol: Mapping[str, Any]) -> bool:
+    """Return whether answers are asked for probabilities."""
+    return any(map(needs_probs, protocol["metrics"]))
+
+
+def wants_raters(protocol: Mapping[str, Any]) -> bool:
+    """Return whether the label maps of several raters are needed."""
+    return any(metric["name"] in RATED for metric in protocol["metrics"])
+
+
+def of_labels_alone(metric: Mapping[str, Any]) -> bool:
+    """Return whether a metric needs no more than two label maps."""
+    return not needs_prompts(metric) and not needs_probs(metric) and metric["name"] not in RATED
 
 
 def has_empty_rule(metric: Mapping[str, Any]) -> bool:

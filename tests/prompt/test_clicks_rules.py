@@ -132,3 +132,44 @@ def test_the_halved_branch_on_solid_figures(fuzz, monkeypatch, shape):
     truth[tuple(slice(1, n + 1) for n in shape)] = 1
     empty = np.zeros_like(truth)
     assert click(truth, empty) == reference.click(truth == 1, empty == 1, largest_volume=1)
+
+
+def lesion_click(truth, answer):
+    """Return the click of rule `lesions` on maps of one slice, from lines of digits."""
+    truth, answer = (
+        np.array([[[int(sign) for sign in line] for line in lines.split()]], np.uint8)
+        for lines in (truth, answer)
+    )
+    labels = [1]
+    seen = clicks.lesion_by_lesion(truth, answer, labels)
+    (found,) = largest_error(truth, seen, seed=42, labels=labels)
+    return found
+
+
+def test_missed_lesions_come_first_the_largest_of_them_before_the_others():
+    """A large lesion that is found in part waits until the small missed ones are found."""
+    truth = "1111111110010011"
+    assert lesion_click(truth, "1000000000000000") in {(0, 0, 14, "fg"), (0, 0, 15, "fg")}
+    assert lesion_click(truth, "1000000000000010") == (0, 0, 11, "fg")
+
+
+def test_false_lesions_come_second():
+    """Once every lesion is touched, what is false as a whole is clicked as background."""
+    assert lesion_click("1110000001000", "1000001000000") == (0, 0, 9, "fg")
+    assert lesion_click("1110000001000", "1000001001000") == (0, 0, 6, "bg")
+
+
+def test_then_the_largest_error_is_clicked():
+    """With every lesion touched and none false it is the rule largest_error."""
+    assert lesion_click("1111100000100", "1000000000100") in {(0, 0, 2, "fg"), (0, 0, 3, "fg")}
+    assert lesion_click("1110", "1110") is None
+
+
+def test_lesions_of_one_label_hide_no_error_of_another():
+    """Each label has its own lesions; a lesion taken for another label is missed and false."""
+    truth = np.array([[[1, 1, 0, 2, 2, 0, 2, 2, 2]]], np.uint8)
+    answer = np.array([[[1, 0, 0, 1, 1, 0, 2, 0, 0]]], np.uint8)
+    seen = clicks.lesion_by_lesion(truth, answer, [1, 2])
+    one, two = largest_error(truth, seen, seed=42, labels=[1, 2])
+    assert two in {(0, 0, 3, "fg"), (0, 0, 4, "fg")}
+    assert one is None or one[3] == "bg"

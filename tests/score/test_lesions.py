@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from segarena.errors import ConfigError
 from segarena.score.metrics import check, score
 
+ORACLES = Path(__file__).parents[1] / "data" / "metrics"
 ANY = {"match": "overlap", "assign": "any"}
 
 
@@ -262,3 +264,23 @@ def test_what_does_not_go_together_is_named(parameters, message):
     """A parameter that has no effect, or cannot be, is rejected with its key."""
     with pytest.raises(ConfigError, match=message):
         check([{"name": "F1", **parameters}])
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"), [("ms", 0.619719386100769), ("ms_aniso", 0.6608269214630127)]
+)
+def test_surfaces_by_region_are_those_of_cc_metrics(case, expected):
+    """CC-Metrics with monai 1.6.1 (single precision), a threshold of one voxel on MS lesions."""
+    with np.load(ORACLES / "cases.npz") as cases:
+        truth, answer = cases[f"{case}_truth"], cases[f"{case}_answer"]
+    found = value(truth, answer, "CCNSD", tolerance_mm=1, points="voxels")
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_component_without_an_answer_in_its_region_counts_zero():
+    """One of two lesions is perfect, the other has nothing near it; a false voxel counts once."""
+    truth, answer = drawn("11.....11"), drawn("11.......")
+    given = {"tolerance_mm": 0.1}
+    assert value(truth, answer, "CCNSD", **given) == 1 / 2
+    assert value(truth, truth, "CCNSD", **given) == 1
+    assert value(truth, drawn("........."), "CCNSD", **given) == 0

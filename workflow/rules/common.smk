@@ -31,6 +31,7 @@ from segarena.protocol import (
     repetitions,
     steps,
     wants_areas,
+    wants_probs,
     wants_prompts,
 )
 from segarena.provenance import (
@@ -60,7 +61,7 @@ with run.exit_on_error():
         remember_contents(
             path
             for case in ARENA.cases.values()
-            for path in (case.image, case.label, case.scribbles)
+            for path in (case.image, *case.label_files, case.scribbles)
             if path
         )
 if workflow.is_main_process:
@@ -75,6 +76,7 @@ localrules:
     drop,
     metrics,
     rank,
+    raters_table,
 
 
 wildcard_constraints:
@@ -141,16 +143,19 @@ def protocol_of(wildcards):
 def prepare_input(wildcards):
     """Return the files of a case; their content counts (`case_content`), not their time."""
     case = case_of(wildcards)
-    return {
+    files = {
         "image_file": ancient(str(case.image)),
         "label_file": ancient(str(case.label)),
     }
+    if case.raters:
+        files["rater_files"] = [ancient(str(path)) for _, path in case.raters]
+    return files
 
 
 def case_content(wildcards):
-    """Return the digests of the image and of the label map that a case is made from."""
+    """Return the digests of the image and of the label maps that a case is made from."""
     case = case_of(wildcards)
-    return [content_digest(path) for path in (case.image, case.label)]
+    return [content_digest(path) for path in (case.image, *case.label_files)]
 
 
 def prepare_values(wildcards):
@@ -164,7 +169,16 @@ def prepare_values(wildcards):
         "slice_of": case.slice_of,
         "slice": dict(case.slice),
         **empty_values(),
+        **consensus_values(case),
     }
+
+
+def consensus_values(case):
+    """Return what prepare needs to know of raters, where there are any."""
+    values = {"raters": [name for name, _ in case.raters]} if case.raters else {}
+    return values | (
+        {} if ARENA.consensus == "given" else {"consensus": ARENA.consensus}
+    )
 
 
 @cache
@@ -179,6 +193,46 @@ def empty_values():
 def answers_of(wildcards):
     return expand(
         rules.predict.output.answer, k=interactions(wildcards.protocol), **wildcards
+    )
+
+
+def last_answer_of(wildcards):
+    return answers_of(wildcards)[-1]
+
+
+def last_answers_of(wildcards):
+    last = interactions(wildcards.protocol)[-1]
+    return expand(rules.predict.output.answer, k=last, case=ARENA.cases, **wildcards)
+
+
+def reliability_of(wildcards):
+    """Return the tables of reliability diagrams, where a protocol measures probabilities."""
+    if not wants_probs(protocol_of(wildcards)):
+        return []
+    return expand(
+        rules.reliability.output,
+        submission=eligible_submissions(wildcards.protocol),
+        **wildcards,
+    )
+
+
+def raters_of(wildcards):
+    """Return the table of the raters, where the cases have several."""
+    if not ARENA.has_raters:
+        return []
+    return expand(rules.raters_table.output, **wildcards)
+
+
+def human_scores_of(wildcards):
+    return expand(rules.raters.output, case=ARENA.cases, **wildcards)
+
+
+def scores_against_raters_of(wildcards):
+    return expand(
+        rules.against_raters.output,
+        submission=eligible_submissions(wildcards.protocol),
+        case=ARENA.cases,
+        **wildcards,
     )
 
 
@@ -398,6 +452,8 @@ def predict_part(protocol):
     call_rules["time"] = {
         key: value for key, value in protocol["time"].items() if key != "failed"
     }
+    if wants_probs(protocol):
+        call_rules["probs"] = True
     return {
         "rules": call_rules,
         "gpu": ARENA.gpus > 0,

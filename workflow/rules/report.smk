@@ -177,6 +177,8 @@ rule report:
         stability=rules.rank.output.stability,
         cases=case_pictures_of,
         answers=answer_pictures_of,
+        raters=raters_of,
+        reliability=reliability_of,
     output:
         [
             report(

@@ -10,6 +10,7 @@ with log_errors(snakemake.log[0]):
         {
             "image": Path(snakemake.input.image_file),
             "label": Path(snakemake.input.label_file),
+            "raters": [Path(path) for path in snakemake.input.get("rater_files", ())],
         },
         dict(snakemake.output.items()),
         snakemake.wildcards.case,

@@ -46,7 +46,7 @@ def set_up(
         if config["runtime"] in {"apptainer", "process"}:
             config.pop("sandbox", None)
         config["submissions"] = "submissions"
-        config["cases"] = {kind: str((cases / kind).resolve()) for kind in ("images", "labels")}
+        config["cases"] = _cases(config.get("cases", {}), cases)
         config["protocols"] = []
         for name, protocol in protocols.items():
             path = out / "protocols" / f"{name}.yaml"
@@ -56,6 +56,17 @@ def set_up(
         config["sheets"] = _sheets(folder, out)
         (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return notes
+
+
+def _cases(archived: dict[str, Any], cases: Path) -> dict[str, Any]:
+    """Return the config's cases with the folders of this machine; those of raters are in labels/.
+
+    How their spacing is read, and what the consensus of raters is, stay as archived.
+    """
+    labels: Any = str((cases / "labels").resolve())
+    if isinstance(archived.get("labels"), dict):
+        labels = {str(name): f"{labels}/{name}" for name in archived["labels"]}
+    return {**archived, "images": str((cases / "images").resolve()), "labels": labels}
 
 
 def run_again(out: Path, *, cores: int) -> None:

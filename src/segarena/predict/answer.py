@@ -3,7 +3,9 @@
 The file is opened without following a link, and only a regular file with one name is read. It is a
 zip archive with `segs.npy` in it; that member's header is read by itself and must promise exactly
 the label map that is expected before anything else is unpacked, so a small file cannot unpack to
-terabytes. Nothing is ever unpickled, and no other member is opened.
+terabytes. Nothing is ever unpickled, and no other member is opened, but for `probs.npy` where a
+protocol measures probabilities: it must promise exactly one map per label, and one is read after
+the other.
 
 Only an error of the disk while bytes are read is ours. Whatever a parser makes of the bytes, and be
 it an OSError because an offset in the file leads nowhere, is the answer's.
@@ -14,19 +16,29 @@ import math
 import os
 import stat
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
 
-from segarena.case import PACKINGS, UNREADABLE, npy_header, smallest_unsigned
+from segarena.case import (
+    PACKINGS,
+    UNREADABLE,
+    npy_header,
+    npy_layout,
+    smallest_unsigned,
+    write_probs,
+)
 from segarena.errors import EngineError
 from segarena.untrusted import CarefulFile, printable
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 
 _LARGEST_READ_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
 _DTYPES = {np.dtype(kind).str[1:] for kind in ("?", *np.typecodes["AllInteger"], *"efd")}
 
 
@@ -44,15 +56,92 @@ class NoAnswer(Exception):
         super().__init__(printable(why))
 
 
-def take_answer(path: Path, shape: tuple[int, ...], largest_bytes: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Probs:
+    """That an answer may have probabilities, for how many labels, and where they are put."""
+
+    labels: int
+    file: Path
+
+
+def take_answer(
+    path: Path, shape: tuple[int, ...], largest_bytes: int, probs: Probs | None = None
+) -> np.ndarray:
     """Return the label map of an answer file, in the smallest unsigned type that holds it.
 
-    shape: (D, H, W) of the image. Raises BadAnswer where the file is not a regular .npz whose
-    `segs` has this shape and whole numbers from 0 to 65535, NoAnswer where there is none, and
-    EngineError where the disk fails.
+    shape: (D, H, W) of the image. probs: where to write the answer's probabilities; nothing is
+    written if it has none, and they are not looked at without it. Raises BadAnswer where the file
+    is not a regular .npz whose `segs` has this shape and whole numbers from 0 to 65535, and whose
+    `probs` is as docs/protocols.md says, NoAnswer where there is none, and EngineError where the
+    disk fails.
     """
     with _open_answer(path, largest_bytes) as file:
-        return _as_labels(_segs(file, path.name, shape))
+        segs = _as_labels(_segs(file, path.name, shape))
+        if probs is not None and _has(file, "probs.npy"):
+            expected = (probs.labels, *shape)
+            try:
+                write_probs(probs.file, expected, _probs(file, path.name, expected))
+            except OSError as error:  # what cannot be read is a BadAnswer by then
+                raise EngineError(
+                    f"{probs.file}: cannot be written ({error}); make room"
+                ) from error
+        return segs
+
+
+def _has(file: Any, member: str) -> bool:
+    with zipfile.ZipFile(file) as archive:
+        return member in archive.namelist()
+
+
+def _probs(file: Any, name: str, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Yield the probabilities (D, H, W) of each label as uint8, each checked, from the stream."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            info = archive.getinfo("probs.npy")
+            if archive.namelist().count("probs.npy") > 1 or info.compress_type not in PACKINGS:
+                raise BadAnswer("'probs' is packed in a way that np.savez does not use")
+            with archive.open(info) as member:
+                found, fortran, dtype = npy_layout(member)
+                if dtype not in (np.dtype(np.uint8), np.dtype(np.float16)):
+                    raise BadAnswer(f"'probs' holds {dtype.name}; write uint8 (p * 255) or float16")
+                if found != shape or fortran:
+                    order = " in Fortran order" if fortran else ""
+                    raise BadAnswer(
+                        f"'probs' has the shape {found}{order}, expected {shape}: a map per label "
+                        "that was asked for, without the background, in C order"
+                    )
+                expected = member.tell() + math.prod(shape) * dtype.itemsize
+                if info.file_size != expected:
+                    raise BadAnswer(
+                        f"'probs' unpacks to {info.file_size:,} bytes, expected {expected:,}"
+                    )
+                for _ in range(shape[0]):
+                    content = _read(member, math.prod(shape[1:]) * dtype.itemsize)
+                    yield _as_probs(np.frombuffer(content, dtype).reshape(shape[1:]))
+                member.read(1)  # the end of the member is where its checksum is compared
+    except MemoryError as error:
+        raise EngineError(f"{name}: there is not enough memory to read it") from error
+    except UNREADABLE as error:
+        raise BadAnswer(f"{name} is no whole .npz file: {error or type(error).__name__}") from error
+
+
+def _read(member: IO[bytes], size: int) -> bytearray:
+    """Read so many bytes, in pieces of which none is large."""
+    content = bytearray()
+    while len(content) < size:
+        piece = member.read(min(_PIECE_BYTES, size - len(content)))
+        if not piece:
+            raise ValueError("'probs' ends too early")
+        content += piece
+    return content
+
+
+def _as_probs(values: np.ndarray) -> np.ndarray:
+    if values.dtype == np.uint8:
+        return values
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        raise BadAnswer("'probs' holds values outside of 0 to 1; write probabilities, not logits")
+    return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
 
 
 def image_shape(image_npz: Path) -> tuple[int, ...]:

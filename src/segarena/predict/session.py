@@ -21,6 +21,7 @@ import numpy as np
 
 from segarena.case import (
     append_arrays,
+    has_probs,
     object_array,
     read_answer,
     read_boxes,
@@ -29,7 +30,7 @@ from segarena.case import (
 from segarena.errors import EngineError
 from segarena.files import atomic_write, read_json, write_json
 from segarena.predict import gpu, state
-from segarena.predict.answer import BadAnswer, NoAnswer, image_shape, take_answer
+from segarena.predict.answer import BadAnswer, NoAnswer, Probs, image_shape, take_answer
 from segarena.predict.gpu_meter import metered
 from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
 from segarena.predict.runners.watch import check_room, excess, machine_memory_bytes, readable
@@ -100,6 +101,7 @@ def answer(
     previous = read_answer(previous_npz) if previous_npz else None
     shape = image_shape(image_npz)
     limits = limits_of(rules, len(prompts["labels"]), used)
+    probs, limits = _with_probs(rules, limits, len(prompts["labels"]), shape, answer_npz)
     if warm is not None and rules.get("container") == "warm" and image.get("serves"):
         limits = replace(limits, warm=True, keep_state=False)
     found, key, facts = False, None, _not_run(image, prompts, limits)
@@ -107,7 +109,8 @@ def answer(
         zeros = np.zeros(shape, np.uint8)
         members = _new_members(image_npz, prompts, zeros if previous is None else previous)
         seen = seen_digest(seen, image_npz, members, left["digest"] if left else "")
-        key = answer_key(image, case, limits, gpu=with_gpu, seen=seen, origin=list(origin))
+        asks: dict[str, Any] = {"seen": seen, "origin": list(origin), "probs": bool(probs)}
+        key = answer_key(image, case, limits, gpu=with_gpu, **asks)
         ask = partial(_call, image, case, image_npz, members, limits)
         if limits.warm and warm is not None:
             starts = rules["time"].get("start_seconds", START_SECONDS)
@@ -115,6 +118,7 @@ def answer(
             ask = partial(_call_warm, warm, image, case, image_npz, members, limits, number, starts)
         elif limits.keep_state:
             ask = partial(ask, states=states, left=left, key=key)
+        ask = partial(ask, probs=probs) if probs else ask
         found, facts = _reuse_or_ask(store, key, ask, limits, with_gpu=with_gpu)
         left = facts.get("state")
     if facts["status"] == "timed_out" and facts.get("is_ready", True):
@@ -122,7 +126,6 @@ def answer(
             rules["time"], len(prompts["labels"]), limits, facts["seconds"]
         )
     segs = facts.pop("segs", None)
-    printed = facts.pop("printed", "")
     head = {
         "case": case,
         "protocol": rules["name"],
@@ -130,7 +133,7 @@ def answer(
         "interaction": prompts["interaction"],
     }
     keys = ("status", "message", "exit_code", "seconds", "own_seconds", "peak_memory_bytes")
-    more = ("container", "start_seconds", "limits", "written")
+    more = ("container", "start_seconds", "limits", "written", "probs")
     what_happened = {key: facts[key] for key in (*keys, *more) if key in facts}
     tail = {
         "case_seconds": used + facts["seconds"],
@@ -146,12 +149,12 @@ def answer(
         if store is not None and key is not None and facts["status"] == "ok":
             store.copy_answer(key, answer_npz)
         else:
+            kept = facts.pop("probs_file", None)
             if segs is None:
                 segs = _fallback(previous, shape, rules["on_failure"], facts["status"])
-            write_answer(answer_npz, segs)
-        with atomic_write(record_json.with_suffix(".log")) as tmp:
-            message = _printable(facts["message"])
-            tmp.write_text(f"{facts['status']}: {message}\n{printed}", "utf-8")
+                kept = _fallback_probs(previous_npz, probs) if segs is previous else None
+            _write_in_force(answer_npz, segs, kept, probs)
+        _write_log(record_json.with_suffix(".log"), facts)
         record = {**head, **what_happened, **tail, "answer_sha256": file_digest(answer_npz)}
         write_json(record_json, record)
     if limits.keep_state and before.get("state") not in (None, left):
@@ -177,7 +180,11 @@ def _reuse_or_ask(
             )
         facts = _metered(ask)
         with _our_disk(store.folder):
-            return False, store.keep(key, facts.pop("segs"), facts)
+            probs = facts.pop("probs_file", None)
+            kept = store.keep(key, facts.pop("segs"), facts, probs)
+            if probs is not None:
+                probs.unlink()
+            return False, kept
 
 
 def _metered(ask: Callable[[], Facts]) -> Facts:
@@ -243,11 +250,12 @@ def _call(
     states: Store | None = None,
     left: State | None = None,
     key: str = "",
+    probs: Probs | None = None,
 ) -> Facts:
     """Run one call and return how it went; `segs` is the label map, None where it is unusable.
 
     states: where the files that a call leaves are kept, under `key`.
-    left: those of the call before.
+    left: those of the call before. probs: see `take_answer`.
     """
     shape, answer_file = image_shape(image_npz), f"outputs/{case}.npz"
     with _call_folder() as folder:
@@ -271,7 +279,8 @@ def _call(
                 f"a call writes, and {readable(limits.output_bytes)} are allowed; make room, run "
                 "again"
             )
-        segs, status, message = _judged(outcome, folder / answer_file, shape, limits, before)
+        answer_path = folder / answer_file
+        segs, status, message = _judged(outcome, answer_path, shape, limits, before, probs)
         if status != "ok":
             check_room(folder, _LEAST_FREE_BYTES)
         if status in {"crashed", "no_answer"}:
@@ -279,7 +288,7 @@ def _call(
         if states is not None:
             left, problem = _keep_state(states, key, left, folder, case, limits, status)
             message = "; ".join(filter(None, (message, problem)))
-        facts = _facts(status, message, limits, outcome)
+        facts = _facts(status, message, limits, outcome) | _probs_facts(probs)
         if left:
             facts["state"] = left
         if image.get("report_writes"):
@@ -297,6 +306,7 @@ def _call_warm(
     limits: Limits,
     number: int,
     start_seconds: float,
+    probs: Probs | None = None,
 ) -> Facts:
     """Ask the case's container and return how it went, as `_call` does."""
     write = partial(_write_input, image_npz=image_npz, members=members)
@@ -305,13 +315,14 @@ def _call_warm(
         allowed = _within_room(place, shape, limits)
         asked = warm.ask(image, f"{case}.npz", number, write, allowed, start_seconds)
     outcome = asked.outcome
-    segs, status, message = _judged(outcome, asked.answer, shape, limits, ())
+    segs, status, message = _judged(outcome, asked.answer, shape, limits, (), probs)
     if not asked.is_ready and status in {"no_answer", "timed_out"}:
         segs, ends = None, f"after {asked.start_seconds:.1f} s"
         message = f"serve.sh was not ready (it makes outputs/ready) {ends}"
     elif status == "no_answer":
         message = f"no outputs/{number}/{case}.npz; serve.sh renames its answer there"
     facts = _facts(status, message.replace("predict.sh", "serve.sh"), limits, outcome)
+    facts |= _probs_facts(probs)
     warmth = {"start_seconds": asked.start_seconds, "is_ready": asked.is_ready}
     return {**facts, **warmth, "segs": segs, "printed": _last_lines(asked.printed)}
 
@@ -356,17 +367,21 @@ def _judged(
     shape: tuple[int, ...],
     limits: Limits,
     before: tuple[int, ...],
+    probs: Probs | None = None,
 ) -> tuple[np.ndarray | None, str, str]:
     """Return the answer, if it counts, the status and a message.
 
     before: the mark of an answer that was there before the call, which never counts as a new one.
+    probs: see `take_answer`.
     """
+    if probs is not None:
+        probs.file.unlink(missing_ok=True)  # what a killed job has left
     segs, failure = None, _failure(outcome)
     if failure is None and before and state.mark(path) == before:
         failure = ("no_answer", f"{path.name} in the outputs folder is that of an earlier call")
     if failure is None:
         try:
-            segs, failure = take_answer(path, shape, limits.output_bytes), ("ok", "")
+            segs, failure = take_answer(path, shape, limits.output_bytes, probs), ("ok", "")
         except NoAnswer as error:
             failure = ("no_answer", str(error))
         except BadAnswer as error:
@@ -377,6 +392,14 @@ def _judged(
         memory = f"needed more memory than the limit of {readable(limits.memory_bytes)}"
         return None, "out_of_memory", f"{memory} ({message})"
     return segs, status, message
+
+
+def _probs_facts(probs: Probs | None) -> Facts:
+    """Return whether an answer has probabilities, and the file of those; nothing if not asked."""
+    if probs is None:
+        return {}
+    found = probs.file.is_file()
+    return {"probs": found} | ({"probs_file": probs.file} if found else {})
 
 
 def _failure(outcome: Outcome) -> tuple[str, str] | None:
@@ -454,6 +477,42 @@ def _fallback(
     if previous is None or (on_failure == "zeros" and status != "not_asked"):
         return np.zeros(shape, np.uint8)
     return previous
+
+
+def _with_probs(
+    rules: dict[str, Any], limits: Limits, labels: int, shape: tuple[int, ...], answer_npz: Path
+) -> tuple[Probs | None, Limits]:
+    """Return where an answer's probabilities are put on their way, and the limits with them.
+
+    None, and the same limits, where no probabilities are measured. The limit on what is written is
+    for label maps; a byte per voxel and label comes on top.
+    """
+    if not rules.get("probs"):
+        return None, limits
+    probs = Probs(labels, answer_npz.with_name(f".{answer_npz.stem}.probs"))
+    room = limits.output_bytes + labels * math.prod(shape)
+    return probs, replace(limits, output_bytes=room)
+
+
+def _write_in_force(
+    path: Path, segs: np.ndarray, probs_npz: Path | None, probs: Probs | None
+) -> None:
+    write_answer(path, segs, probs_npz)
+    if probs is not None:
+        probs.file.unlink(missing_ok=True)
+
+
+def _write_log(path: Path, facts: Facts) -> None:
+    with atomic_write(path) as tmp:
+        message = _printable(facts["message"])
+        tmp.write_text(f"{facts['status']}: {message}\n{facts.get('printed', '')}", "utf-8")
+
+
+def _fallback_probs(previous_npz: Path | None, probs: Probs | None) -> Path | None:
+    """Return the answer whose probabilities stay in force with its label map."""
+    if probs is None or previous_npz is None:
+        return None
+    return previous_npz if has_probs(previous_npz) else None
 
 
 def limits_of(rules: dict[str, Any], labels: int, used_seconds: float) -> Limits:

@@ -67,12 +67,14 @@ class Store:
             return None
         return facts if fits else None
 
-    def keep(self, key: str, segs: np.ndarray | None, facts: Facts) -> Facts:
-        """Add an answer and return its facts as they are stored."""
+    def keep(
+        self, key: str, segs: np.ndarray | None, facts: Facts, probs: Path | None = None
+    ) -> Facts:
+        """Add an answer and return its facts as they are stored. probs: see `write_answer`."""
         path = self._entry(key)
         answer = path.with_suffix(".npz")
         if segs is not None:
-            write_answer(answer, segs)
+            write_answer(answer, segs, probs)
             answer.chmod(0o444)
             facts = {**facts, "segs_sha256": file_digest(answer)}
         facts = {**facts, "checks": ANSWER_CHECKS}
@@ -182,18 +184,26 @@ def seen_digest(before: str, image_npz: Path, members: Members, state: str = "")
 
 
 def answer_key(
-    image: Image, case: str, limits: Limits, *, gpu: bool, seen: str, origin: list[str]
+    image: Image,
+    case: str,
+    limits: Limits,
+    *,
+    gpu: bool,
+    seen: str,
+    origin: list[str],
+    probs: bool = False,
 ) -> str:
     """Return the key of an answer.
 
     image: what image.json says; of a folder its files count, of an archive its image. limits: all
     but the time. seen: see `seen_digest`. origin: empty, or where the answer belongs where none
-    that was found elsewhere may be used.
+    that was found elsewhere may be used. probs: whether probabilities are kept, which others lack.
     """
     files = image["sha256"] if image.get("mounted") or image["image_id"] is None else None
     bounds = {key: value for key, value in vars(limits).items() if key != "seconds"}
     runs = [image["image_id"], files, image["runtime"], image.get("sandbox")]
-    return json_digest([runs, "warm" if limits.warm else "fresh", gpu, bounds, case, seen, origin])
+    parts = [runs, "warm" if limits.warm else "fresh", gpu, bounds, case, seen, origin]
+    return json_digest([*parts, "probs"] if probs else parts)
 
 
 def within(facts: Facts, seconds: float) -> Facts | None:

@@ -11,7 +11,7 @@ resampled.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from segarena.case import (
     Truth,
     foreign,
     read_image,
+    read_raters,
     read_truth,
     smallest_unsigned,
 )
@@ -32,6 +33,7 @@ from segarena.errors import CaseError, ConfigError
 from segarena.prepare.boxes import boxes_of, check_boxes
 from segarena.prepare.odd import odd_intensities, odd_labels, odd_spacing
 from segarena.prepare.picture import read_picture
+from segarena.prepare.raters import GIVEN, MAJORITY, STAPLE, majority, staple
 from segarena.prepare.slices import put_back
 from segarena.prepare.volume import (
     GRID_TOLERANCE_VOXELS,
@@ -81,20 +83,43 @@ def find_cases(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     cases: dict[str, tuple[Path, Path]] = {}
     for case in sorted(found_images.keys() | found_labels.keys()):
         image, label = found_images.get(case), found_labels.get(case)
-        if image is None:
-            problems.append(f"{label}: no image named {case} in {images}")
-        elif label is None:
+        if image is not None and label is None:
             problems.append(f"{image}: no label map named {case} in {labels}")
-        elif _kind(image) != _kind(label):
-            problems.append(
-                f"{label}: its image is {image.name}: give both as NIfTI, .npz or pictures"
-            )
-        elif _suffix(label) in {".jpg", ".jpeg"}:
-            problems.append(f"{label}: JPEG changes values, so it cannot hold labels: use PNG")
-        else:
+        elif label is not None and (problem := _misfit(image, label, case, images)):
+            problems.append(problem)
+        elif image is not None and label is not None:
             cases[case] = (image, label)
     for key, position in (("images", 0), ("labels", 1)):
         problems += _foreign_files([pair[position] for pair in cases.values()], key)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return cases
+
+
+def find_rated_cases(
+    images: Path, raters: Mapping[str, Path]
+) -> dict[str, tuple[Path, dict[str, Path]]]:
+    """Return (image file, label file by rater) by case name, sorted.
+
+    raters: the folder of each. A rater may lack a case, but each case has one rater at least.
+    Raises ConfigError as `find_cases`.
+    """
+    problems: list[str] = []
+    found_images = _files_by_case(images, "images", problems)
+    found = {name: _files_by_case(raters[name], f"labels.{name}", problems) for name in raters}
+    cases: dict[str, tuple[Path, dict[str, Path]]] = {}
+    for case in sorted(found_images.keys() | {case for files in found.values() for case in files}):
+        maps = {name: files[case] for name, files in found.items() if case in files}
+        image = found_images.get(case)
+        wrong = [
+            problem for label in maps.values() if (problem := _misfit(image, label, case, images))
+        ]
+        if not maps:
+            wrong = [f"{image}: no label map named {case} of any rater"]
+        if image is not None and not wrong:
+            cases[case] = (image, maps)
+        problems += wrong
+    problems += _foreign_files([image for image, _ in cases.values()], "images")
     if problems:
         raise ConfigError("\n".join(problems))
     return cases
@@ -123,6 +148,8 @@ def prepare_case(
     npz_spacing: str = "zyx",
     expected: Sequence[int] | None = None,
     ignored: Sequence[int] = (),
+    raters: Mapping[str, Path] | None = None,
+    consensus: str = GIVEN,
 ) -> tuple[Image, Truth, list[str]]:
     """Return what a submission may see, the truth, and the warnings, one line each.
 
@@ -130,7 +157,9 @@ def prepare_case(
     out. seed: draws the boxes; a ready-made case keeps the boxes that it has, or none. npz_spacing:
     the order of a ready-made case's spacing, "zyx" or "xyz". expected: the ids that a case could
     have, which a case without foreground is asked for; None where it cannot be used. ignored: ids
-    that are no foreground.
+    that are no foreground. raters: the label file of each rater, `label` is one of them then, or
+    the consensus that is given; a ready-made case may have `raters` in its file. consensus: see
+    `_agreed`.
     Raises CaseError with the file and the reason, ConfigError where `window` is none.
     """
     chosen_window(modality=modality, window=window)  # a wrong one is reported before a file is read
@@ -143,10 +172,17 @@ def prepare_case(
             npz_spacing=npz_spacing,
             expected=expected,
             ignored=ignored,
+            raters=raters,
+            consensus=consensus,
         )
         return (prepared if box else replace(prepared, boxes=None)), truth, warnings
     volume, label_volume = _read(image), _read_labels(label, may_be_empty=True)
     ids, unit, warnings = _in_the_grid_of(volume, label_volume)
+    maps = {
+        name: _in_the_grid_of(volume, _read_labels(path, may_be_empty=True))[0]
+        for name, path in (raters or {}).items()
+    }
+    ids = _agreed(ids, maps, consensus, label)
     if min(volume.grid_shape[:2]) == 1 < volume.grid_shape[2]:
         warnings.append(
             f"{image}: {volume.grid_shape} voxels (x, y, z), so every slice is a line: store the"
@@ -162,7 +198,9 @@ def prepare_case(
     boxes = boxes_of(gts, case=case, seed=seed) if has_box else None
     affine = np.diag([unit, unit, unit, 1.0]) @ volume.affine
     header = None if volume.header is None else header_bytes(volume.header)
-    truth = Truth(gts, label_ids, affine, header, spacing_mm=(z, y, x))
+    numbered = {name: _numbered(one.T, label_ids, gts.dtype) for name, one in maps.items()}
+    warnings += _left_out(maps, label_ids.values())
+    truth = Truth(gts, label_ids, affine, header, spacing_mm=(z, y, x), raters=numbered or None)
     return Image(imgs, (z, y, x), boxes, "xyz"), truth, warnings
 
 
@@ -230,6 +268,17 @@ def answer_to_nifti(segs: np.ndarray, truth: Truth) -> nibabel.Nifti1Image:
     header["cal_min"] = header["cal_max"] = 0
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     return kind(ids.T.reshape(shape, order="F"), header.get_best_affine(), header)
+
+
+def _misfit(image: Path | None, label: Path, case: str, images: Path) -> str | None:
+    """Return why a label file cannot be that of an image, by their names alone."""
+    if image is None:
+        return f"{label}: no image named {case} in {images}"
+    if _kind(image) != _kind(label):
+        return f"{label}: its image is {image.name}: give both as NIfTI, .npz or pictures"
+    if _suffix(label) in {".jpg", ".jpeg"}:
+        return f"{label}: JPEG changes values, so it cannot hold labels: use PNG"
+    return None
 
 
 def _files_by_case(folder: Path, key: str, problems: list[str]) -> dict[str, Path]:
@@ -489,6 +538,45 @@ def _sequential(
     return gts, dict(enumerate(present[1:], start=1))
 
 
+def _agreed(
+    given: np.ndarray, maps: Mapping[str, np.ndarray], consensus: str, path: Path
+) -> np.ndarray:
+    """Return the label map that the user goes by, of the same shape.
+
+    given: that of the case's own file. maps: those of the raters. consensus: one of
+    `segarena.prepare.raters.WAYS`, or the name of a rater. Raises CaseError where it cannot be had.
+    """
+    if consensus == GIVEN:
+        return given
+    if not maps:
+        raise CaseError(f"{path}: cases.consensus is {consensus}, but this case has no raters")
+    if consensus == MAJORITY:
+        return majority(list(maps.values()))
+    if consensus == STAPLE:
+        return staple(list(maps.values()))
+    if consensus not in maps:
+        raise CaseError(
+            f"{path}: cases.consensus is {consensus!r}, but the raters of this case are "
+            f"{', '.join(maps)}"
+        )
+    return maps[consensus]
+
+
+def _numbered(ids: np.ndarray, label_ids: Mapping[int, int], dtype: np.dtype) -> np.ndarray:
+    """Return a rater's map with the numbers of the consensus; its other labels are background."""
+    numbers = np.zeros(ids.shape, dtype)
+    for number, label_id in label_ids.items():
+        numbers[ids == label_id] = number
+    return numbers
+
+
+def _left_out(maps: Mapping[str, np.ndarray], known: Collection[int]) -> list[str]:
+    """Return a warning where raters marked labels that the consensus does not have."""
+    found = {int(v) for one in maps.values() for v in np.unique(one)} - {0, *known}
+    shown = ", ".join(map(str, sorted(found)[:20]))
+    return [f"the consensus has no voxel of label {shown}, which raters marked"] if found else []
+
+
 def _as_uint8(
     values: np.ndarray,
     path: Path,
@@ -518,6 +606,8 @@ def _ready_made(
     npz_spacing: str = "zyx",
     expected: Sequence[int] | None = None,
     ignored: Sequence[int] = (),
+    raters: Mapping[str, Path] | None = None,
+    consensus: str = GIVEN,
 ) -> tuple[Image, Truth, list[str]]:
     """Return a ready-made case as it is, once it is sure to be one; 2D arrays become one slice."""
     try:
@@ -538,6 +628,8 @@ def _ready_made(
     if gts.shape != imgs.shape[:3]:
         raise CaseError(f"{label}: gts is {gts.shape}, but imgs is {imgs.shape}")
     gts = _integer_labels(gts, label, may_be_empty=True)
+    maps = _ready_made_raters(label, raters, gts.shape)
+    gts = np.ascontiguousarray(_agreed(gts, maps, consensus, label))
     if gts.max() > _MOST_LABELS:
         raise CaseError(
             f"{label}: label id {gts.max()}: a ready-made case keeps its ids, which can be at most"
@@ -556,8 +648,30 @@ def _ready_made(
         warnings.append(f"{image}: ready-made, taken as it is, without the window {window}")
     warnings += [f"{image}: {oddity}" for oddity in odd_spacing(prepared)]
     affine = np.diag([*prepared.spacing_mm[::-1], 1.0])
-    truth = Truth(gts, label_ids, affine, spacing_mm=prepared.spacing_mm)
+    ids = label_ids or {number: number for number in present}
+    maps_of_labels = {name: _numbered(one, ids, gts.dtype) for name, one in maps.items()}
+    warnings += _left_out(maps, ids.values())
+    truth = Truth(
+        gts, label_ids, affine, spacing_mm=prepared.spacing_mm, raters=maps_of_labels or None
+    )
     return replace(prepared, imgs=imgs), truth, warnings
+
+
+def _ready_made_raters(
+    label: Path, raters: Mapping[str, Path] | None, shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Return the raters' maps of a ready-made case, of files of their own or of the label file."""
+    if raters:
+        maps = {name: (path, read_truth(path).gts) for name, path in raters.items()}
+    else:
+        maps = {name: (label, one) for name, one in read_raters(label).items()}
+    found = {}
+    for name, (path, gts) in maps.items():
+        one = gts[np.newaxis] if gts.ndim == 2 else gts
+        if one.shape != shape:
+            raise CaseError(f"{path}: rater {name}: the map is {one.shape}, the image {shape}")
+        found[name] = _integer_labels(one, path, may_be_empty=True)
+    return found
 
 
 def _signed_or_uint8(largest: int) -> np.dtype:

@@ -54,17 +54,22 @@ def slice_case(
     across = AXES[axis]
     index = slice_index(mask, rule=rule, axis=axis)
     imgs = np.take(image.imgs, index, across)
-    gts = np.take(mask, index, across).astype(np.uint8)
+    maps = [mask, *(one == number for one in (truth.raters or {}).values())]
+    gts, *rated = (np.take(one, index, across).astype(np.uint8) for one in maps)
     spacing = [image.spacing_mm[across], *np.delete(image.spacing_mm, across).tolist()]
     if size is not None:
         spacing[1:] = [mm * max(gts.shape) / size for mm in spacing[1:]]
         imgs, gts = _linear(_squared(imgs), size), _nearest(_squared(gts), size)
+        rated = [_nearest(_squared(one), size) for one in rated]
     if not gts.any():
         raise CaseError(f"{case}: label {label} vanishes at {size} by {size} pixels: use more")
     gts = gts[np.newaxis]
     name = slice_name(case, label)
     boxes = None if image.boxes is None else boxes_of(gts, case=name, seed=seed)
     depth, height, width = truth.gts.shape
+    raters = None
+    if truth.raters:
+        raters = {name: one[np.newaxis] for name, one in zip(truth.raters, rated, strict=True)}
     spacing_mm = spacing[0], spacing[1], spacing[2]
     return (
         Image(imgs[np.newaxis], spacing_mm, boxes, image.spacing_order),
@@ -74,6 +79,7 @@ def slice_case(
             label_ids={1: label},
             place=Place((depth, height, width), across, index),
             spacing_mm=spacing_mm,
+            raters=raters,
         ),
     )
 

@@ -1,6 +1,5 @@
 """Prepare one case."""
 
-from pathlib import Path
 from typing import Any
 
 from segarena.case import write_image, write_truth
@@ -9,12 +8,12 @@ from segarena.prepare.nifti import prepare_case
 from segarena.prepare.slices import slice_case
 
 
-def main(
-    files: dict[str, Path], outputs: dict[str, str], case: str, values: dict[str, Any]
-) -> None:
+def main(files: dict[str, Any], outputs: dict[str, str], case: str, values: dict[str, Any]) -> None:
     """Write the image, the truth, and what is to be known about the case."""
     slicing = values.pop("slice")
     volume = values.pop("slice_of") or case
+    if "raters" in values:
+        values["raters"] = dict(zip(values["raters"], files["raters"], strict=True))
     image, truth, warnings = prepare_case(files["image"], files["label"], case=volume, **values)
     if slicing:
         image, truth = slice_case(image, truth, case=volume, seed=values["seed"], **slicing)
@@ -30,4 +29,6 @@ def main(
         "box": image.boxes is not None,
         "warnings": warnings,
     }
+    if truth.raters:
+        about["raters"] = list(truth.raters)
     write_json(outputs["about"], about)

@@ -42,6 +42,36 @@ def largest_error(
     ]
 
 
+def lesion_by_lesion(gts: np.ndarray, segs: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+    """Return the answer as a user sees it who goes for lesions one after the other.
+
+    A lesion is a 26-connected component. For each label the map has no error but the lesions of the
+    truth of which the answer has no voxel; if there are none, but the answer's that have no voxel
+    of the truth; if there are none either, all errors.
+    """
+    from scipy import ndimage
+
+    seen = gts.astype(np.result_type(gts, segs))
+    for label in labels:
+        truth, answer = gts == label, segs == label
+        missed = _untouched(ndimage.label(truth, np.ones((3, 3, 3)))[0], answer)
+        false = _untouched(ndimage.label(answer, np.ones((3, 3, 3)))[0], truth)
+        if not missed.any() and not false.any():
+            missed, false = truth & ~answer, answer & ~truth
+        elif missed.any():
+            false[...] = False
+        seen[missed] = 0
+        seen[false & (gts == 0)] = label
+    return seen
+
+
+def _untouched(components: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return where the components are that share no voxel with a mask."""
+    touched = np.bincount(components[other], minlength=components.max() + 1) > 0
+    touched[0] = True
+    return ~touched[components]
+
+
 def _click(
     truth: np.ndarray, answer: np.ndarray, label: int, box: np.ndarray, seed: int
 ) -> Click | None:

@@ -174,6 +174,14 @@ def _largest_error(prompts: Prompts, step: Step, scene: Scene) -> Round:
     return _one_each(clicks, prompts, step, scene)
 
 
+def _lesions(prompts: Prompts, step: Step, scene: Scene) -> Round:
+    from segarena.prompt.clicks import largest_error, lesion_by_lesion
+
+    seen = lesion_by_lesion(scene.gts, scene.answer, scene.labels)
+    clicks = largest_error(scene.gts, seen, seed=scene.seed, labels=scene.labels)
+    return _one_each(clicks, prompts, step, scene)
+
+
 def _ritm(prompts: Prompts, step: Step, scene: Scene) -> Round:
     from segarena.prompt.ritm import ritm
 
@@ -266,6 +274,7 @@ _KINDS: dict[str, Callable[[Prompts, Step, Scene], Prompts]] = {
 }
 _CLICK_RULES: dict[str, Callable[[Prompts, Step, Scene], Round]] = {
     "largest_error": _largest_error,
+    "lesions": _lesions,
     "ritm": _ritm,
     "random": _clicks_in_regions,
     "center": _clicks_in_regions,

@@ -39,6 +39,7 @@ from segarena.report.calls import (
 from segarena.report.certainty import sentence
 from segarena.report.charts import FIGURES, QUALITY, STABILITY, caption
 from segarena.report.headings import explained, heading
+from segarena.report.measures import measures
 from segarena.report.pictures import ERRORS, hex_of
 from segarena.report.results import Results
 from segarena.report.script import script_json, write_script
@@ -203,6 +204,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Facts], dict[str, Any] | None]], ...] 
     ("labels", "Labels and regions", _labels),
     ("resources", "Time and memory", _resources),
     ("stability", "Stability and significance", _stability),
+    ("measures", "Beside the ranking", lambda facts: measures(facts.results, facts.folder)),
 )
 """The sections of the page in their order: id, title, and the function that returns the values of
 templates/sections/ID.html, or None where the run has nothing for it."""

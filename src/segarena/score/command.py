@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segarena.errors import ConfigError
-from segarena.protocol import load, needs_prompts, regions
+from segarena.protocol import load, of_labels_alone, regions
 from segarena.score import DEFAULT_METRICS, measured
 
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "--protocol",
         metavar="NAME",
         help="take the metrics and the regions of a protocol, by its name or its file, but for "
-        "metrics that need prompts",
+        "metrics that need prompts, raters or probabilities",
     )
     parser.add_argument(
         "--spacing",
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         metrics = [_metric(text) for text in arguments.metric]
     elif arguments.protocol:
         protocol = load(arguments.protocol)
-        metrics = [metric for metric in protocol["metrics"] if not needs_prompts(metric)]
+        metrics = [metric for metric in protocol["metrics"] if of_labels_alone(metric)]
         unions = regions(protocol)
     table, notes = measured(
         arguments.truth, arguments.answer, arguments.spacing, metrics, arguments.label, unions

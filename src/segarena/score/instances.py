@@ -9,7 +9,7 @@ A dilation, as BraTS has it, makes lesions of components: those whose dilations 
 an answer touches a lesion that it meets within the dilation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -123,6 +123,29 @@ def voxels_by_region(pair: Pair, found: Table) -> np.ndarray:
     nearest = masks.nearest(outside, found.truth.found, found.truth.numbers, truth.shape)
     inside = _sums(found.of_truth, found.common, found.truth.count)
     return inside + np.bincount(nearest, minlength=found.truth.count)
+
+
+def each_region(pair: Pair, found: Table) -> Iterator[Pair]:
+    """Yield each component of the truth, and the answer in the region nearest to it, in a box.
+
+    Distances are in voxels; where two components are as near, the first counts.
+    """
+    _, answer = pair.words
+    places = masks.places(answer)
+    nearest = masks.nearest(places, found.truth.found, found.truth.numbers, answer.shape)
+    places = places[np.argsort(nearest, kind="stable")]
+    ends = np.cumsum(np.bincount(nearest, minlength=found.truth.count))
+    for number, own in enumerate(np.split(places, ends[:-1])):
+        runs = found.truth.runs_of([number])
+        corners = np.concatenate([runs[:, :3], runs[:, [0, 1, 3]] - [0, 0, 1], own])
+        low, high = corners.min(axis=0).astype(np.int32), corners.max(axis=0) + 1
+        one = _painted(runs, low, high)
+        other = np.zeros_like(one)
+        other[tuple((own - low).T)] = 1
+        box = np.array([0, 0, 0, *one.shape], np.int32)
+        common = int(np.count_nonzero(one & other))
+        voxels = int(np.count_nonzero(one))
+        yield Pair(1, (one, other), box, pair.spacing_mm, voxels, len(own), common)
 
 
 def components(words: np.ndarray, connectivity: int) -> Instances:

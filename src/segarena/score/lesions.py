@@ -195,6 +195,19 @@ def component_dsc(pair: Pair, /, *, connectivity: int) -> float:
     return float(np.mean(2 * common / (truth.voxels + answer)))
 
 
+def component_nsd(
+    pair: Pair, /, *, tolerance_mm: float, points: str, dimensions: Any, connectivity: int
+) -> float:
+    """Return the mean over the truth's components of the NSD in the region nearest to each."""
+    found = instances.table(pair, instances="components", connectivity=connectivity)
+    kind = surface.kind_for(pair, points, dimensions)
+    values = [
+        surface.nsd(one, kind, tolerance_mm=tolerance_mm) if one.answer_voxels else 0.0
+        for one in instances.each_region(pair, found)
+    ]
+    return float(np.mean(values))
+
+
 def matching(
     pair: Pair,
     *,

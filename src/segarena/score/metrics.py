@@ -14,9 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segarena.errors import CaseError, ConfigError
-from segarena.protocol import needs_prompts
+from segarena.protocol import needs_probs, needs_prompts
 from segarena.protocol import regions as regions_of
-from segarena.score import lesions, overlap, prompted, surface, topology
+from segarena.score import (
+    lesions,
+    overlap,
+    probabilities,
+    prompted,
+    raters,
+    surface,
+    topology,
+)
 from segarena.score.pair import Pair, Spacing, pairs
 from segarena.score.prompted import Interaction
 
@@ -64,10 +72,11 @@ SURFACE = {"points": POINTS, "dimensions": DIMENSIONS}
 class Metric:
     """One metric of the catalogue.
 
-    needs: "labels", "surfaces" or "prompts". empty_answer, empty_truth, both_empty: the value
-    then; None where the function knows. A function returns None where nothing is left to measure,
-    which counts as both empty. range: smallest and largest value. larger_is_better: None where a
-    value is the better the nearer it is to 0, which no ranking knows.
+    needs: "labels", "surfaces", "prompts", "raters" or "probs". empty_answer, empty_truth,
+    both_empty: the value then; None where the function knows. A function returns None where nothing
+    is left to measure, which counts as both empty. range: smallest and largest value.
+    larger_is_better: None where a value is the better the nearer it is to 0, which no ranking
+    knows.
     """
 
     name: str
@@ -153,6 +162,11 @@ _MATCHING = (
     }
     | _LESIONS
 )
+_PLACE = {
+    "region": Parameter("box", ("box", "image", "rim")),
+    "width_mm": Parameter(5),
+}
+_KIND = {"kind": Parameter("one_label", ("one_label", "all_labels"))}
 _QUALITY = {"quality": Parameter("iou", ("iou", "dsc"))}
 _WORST_LESION = {"worst_mm": Parameter()}
 
@@ -219,10 +233,41 @@ METRICS = {
             _CONNECTIVITY | _LESIONS | _WORST_LESION,
         ),
         Metric("CCDSC", lesions.component_dsc, *_SHARE, "labels", 0, 0, NAN, _CONNECTIVITY),
+        Metric(
+            "CCNSD", lesions.component_nsd, *_SHARE, "surfaces", 0, 0, NAN,
+            _TOLERANCE | SURFACE | _CONNECTIVITY,
+        ),
         Metric("Adherence", prompted.adherence, *_SHARE, "prompts", None, None, None),
         Metric(
             "Collateral", prompted.collateral, "1", False, (0, 1), "prompts", None, None, None
         ),
+        Metric("ConsensusDSC", raters.consensus_dsc, *_SHARE, "raters", None, None, None),
+        Metric(
+            "CRPS", raters.crps, "ml", False, (0, INF), "raters", None, None, None,
+            {
+                "against": Parameter("empirical", ("empirical", "normal", "curvas")),
+                "volume": Parameter("labels", ("labels", "probs")),
+            },
+        ),
+        Metric(
+            "Brier", probabilities.brier, "1", False, (0, 2), "probs", None, None, None,
+            _PLACE | _KIND,
+        ),
+        Metric(
+            "ECE", probabilities.ece, "1", False, (0, 1), "probs", None, None, None,
+            _PLACE
+            | {
+                "kind": Parameter("one_label", ("one_label", "top_label")),
+                "bins": Parameter(10, at_most=255),
+                "zeros": Parameter("counted", ("counted", "left_out")),
+            },
+        ),
+        Metric(
+            "NLL", probabilities.nll, "1", False, (0, INF), "probs", None, None, None,
+            _PLACE | _KIND | {"clip": Parameter(1e-10, at_most=0.5)},
+        ),
+        Metric("AUROC", probabilities.auroc, *_SHARE, "probs", None, None, None, _PLACE),
+        Metric("RPS", probabilities.rps, "1", False, (0, 1), "probs", None, None, None, _PLACE),
     )
 }  # fmt: skip
 
@@ -269,6 +314,9 @@ def score(
     ids: Mapping[int, int | str] | None = None,
     regions: Collection[str] = (),
     interaction: Interaction | None = None,
+    rated: Mapping[int, raters.Rated] | None = None,
+    probs: probabilities.Tables | None = None,
+    of_run: bool = False,
 ) -> list[Score]:
     """Measure an answer: one score per label and metric, labels first, metrics as listed.
 
@@ -276,18 +324,25 @@ def score(
     0. metrics: a protocol's list, for example [{"name": "NSD", "tolerance_mm": 2}]. labels: those
     of the truth, sorted, unless given. ids: what scores and parameters per label call a label of
     the maps; without it they are the same. regions: see `check`. interaction: what metrics of
-    prompts need. Raises ConfigError as `check` does, CaseError where the maps cannot be compared or
-    the spacing is not one.
+    prompts need. rated, probs: what those of raters and of probabilities need. of_run: where the
+    two are missing such metrics have no value (nan); else they are rejected. Raises ConfigError as
+    `check` does, CaseError where the maps cannot be compared or the spacing is not one.
     """
     metrics = list(metrics)
     check(metrics, regions=regions)
-    for metric in metrics if interaction is None else ():
-        if needs_prompts(metric):
+    more = {"prompts": interaction, "raters": rated, "probs": probs}
+    for metric in metrics if not of_run else ():
+        needs = METRICS[metric["name"]].needs
+        if needs in more and more[needs] is None:
             raise ConfigError(
-                f"{column(metric)}: needs the prompts of a run; list it in the protocol of a run"
+                f"{column(metric)}: needs the {needs} of a run; list it in the protocol of a run"
             )
     return [
-        Score(label_id, column(metric), _value(pair, metric, label_id, interaction))
+        Score(
+            label_id,
+            column(metric),
+            _value(pair, metric, label_id, interaction, rated or {}, probs),
+        )
         for pair in pairs(truth, answer, spacing_of(spacing_mm), labels)
         for label_id in [(ids or {}).get(pair.label, pair.label)]
         for metric in metrics
@@ -343,9 +398,10 @@ def check_protocol(protocol: Mapping[str, Any]) -> None:
                 f"metrics.{position}.instances: is labels, but the protocol has regions, whose "
                 "voxels have no ids; write components, or remove the regions"
             )
-        if needs_prompts(metric) and regions_of(dict(protocol)):
+        if (needs_prompts(metric) or needs_probs(metric)) and regions_of(dict(protocol)):
+            needs = "prompts" if needs_prompts(metric) else "probabilities"
             raise ConfigError(
-                f"metrics.{position}.name: {metric['name']} needs prompts, which are for labels, "
+                f"metrics.{position}.name: {metric['name']} needs {needs}, which are for labels, "
                 "not for regions; remove it, or the regions"
             )
     for name in protocol["series"].get("regret", ()):
@@ -410,8 +466,11 @@ def _check_parameters(
 
 def _check_instances(key: str, given: Mapping[str, Any]) -> None:
     """Raise ConfigError where a parameter of instances has no effect beside another."""
-    if given.get("dilation", 0) != int(given.get("dilation", 0)):
-        raise ConfigError(f"{key}.dilation: is {given['dilation']}; a whole number is expected")
+    for name in ("dilation", "bins"):
+        if given.get(name, 0) != int(given.get(name, 0)):
+            raise ConfigError(f"{key}.{name}: is {given[name]}; a whole number is expected")
+    if "width_mm" in given and given.get("region", "rim") != "rim":
+        raise ConfigError(f"{key}.width_mm: has no effect with `region: {given['region']}`")
     unused = {"instances": ("labels", ("connectivity", "dilation"))}
     unused |= {"match": ("overlap", ("at_least", "strict"))}
     for name, (value, others) in unused.items():
@@ -462,6 +521,8 @@ def _is_label(key: Any) -> bool:
 def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
     """Raise ConfigError where `empty` or `worst_mm` is none that the metric can have."""
     empty, is_distance = given.get("empty", {}), metric.unit == "mm"
+    if "empty" in given and metric.needs in {"raters", "probs"}:
+        raise ConfigError(f"{key}.empty: has no effect on {metric.name}; remove it")
     if isinstance(empty, str):
         known = [name for name, metrics in EMPTY_SETS.items() if metric.name in metrics]
         if empty not in known:
@@ -493,13 +554,56 @@ def _check_empty(key: str, metric: Metric, given: Mapping[str, Any]) -> None:
 
 
 def _value(
-    pair: Pair, given: Mapping[str, Any], label_id: int | str, interaction: Interaction | None
+    pair: Pair,
+    given: Mapping[str, Any],
+    label_id: int | str,
+    interaction: Interaction | None,
+    rated: Mapping[int, raters.Rated],
+    probs: probabilities.Tables | None,
 ) -> float:
     """Return a metric's value for a label, never worse than `worst_mm`."""
     if needs_prompts(given):
         return float(METRICS[given["name"]].function(pair, interaction) or 0)
+    if METRICS[given["name"]].needs == "raters":
+        return _of_raters(pair, given, rated, probs)
+    if METRICS[given["name"]].needs == "probs":
+        return NAN if probs is None else _of_probs(pair, given, probs)
     value = _uncapped(pair, given, label_id)
     return min(value, _millimetres(given["worst_mm"], pair)) if "worst_mm" in given else value
+
+
+def _parameters(given: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    parameters = METRICS[given["name"]].parameters
+    return {
+        name: given.get(name, one.default)
+        for name, one in parameters.items()
+        if name not in without
+    }
+
+
+def _of_raters(
+    pair: Pair,
+    given: Mapping[str, Any],
+    rated: Mapping[int, raters.Rated],
+    probs: probabilities.Tables | None,
+) -> float:
+    """Return the value of a metric that needs raters; nan in a case that has none."""
+    if pair.label not in rated:
+        return NAN
+    parameters = _parameters(given)
+    if parameters.get("volume") == "probs":
+        parameters["probable"] = None if probs is None else probs.sums.get(pair.label)
+    return float(METRICS[given["name"]].function(pair, rated[pair.label], **parameters) or 0)
+
+
+def _of_probs(pair: Pair, given: Mapping[str, Any], probs: probabilities.Tables) -> float:
+    """Return the value of a metric that needs probabilities."""
+    parameters = _parameters(given, "region", "width_mm")
+    if given["name"] == "RPS":
+        parameters["classes"] = len(probs.sums) + 1
+    region = probabilities.region_of(given)
+    function = METRICS[given["name"]].function
+    return float(function(probs, pair.label, region, **parameters) or 0)
 
 
 def _uncapped(pair: Pair, given: Mapping[str, Any], label_id: int | str) -> float:

@@ -3,18 +3,29 @@
 import csv
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segarena import masks
-from segarena.case import asked_labels, ignored, read_answer, read_truth, spacing_of
+from segarena.case import (
+    asked_labels,
+    has_probs,
+    ignored,
+    probs_of,
+    read_answer,
+    read_raters,
+    read_truth,
+    spacing_of,
+)
 from segarena.files import atomic_write, read_json
-from segarena.protocol import counts_empty_truth
-from segarena.score import prompted, reuse
+from segarena.protocol import RATED, counts_empty_truth, needs_probs
+from segarena.score import probabilities, prompted, reuse
 from segarena.score.metrics import METRICS, column, score
 from segarena.score.noc import AREAS
+from segarena.score.raters import Rated, rated, without_ignored
 from segarena.score.table import INVENTED
 
 
@@ -83,15 +94,21 @@ def _measured(
     spacing_mm = spacing_of(files["truth"], truth)
     outside = ignored(truth, ignore_label)
     gts = truth.gts if outside is None else np.where(outside, 0, truth.gts)
-    asked = asked_labels(truth, ignore_label)
+    asked, truth_ids = asked_labels(truth, ignore_label), truth.ids
     uncounted = set() if gts.any() else _uncounted(metrics)
     prompts = [read_json(path) for path in files.get("prompts", ())]
+    has_rated = any(metric["name"] in RATED for metric in metrics)
+    maps = without_ignored(read_raters(files["truth"]), outside) if has_rated else {}
+    of_raters = rated(maps.values(), asked) if maps else {}
+    places = probabilities.Places(gts, asked, spacing_mm, outside)
     before = None
     for k, answer in enumerate(files["answers"], start=1):
         segs = read_answer(answer)
         if outside is not None:
             segs = np.where(outside, 0, segs)
-        now = None
+        now, probs = None, None
+        if any(map(needs_probs, metrics)) and has_probs(answer):
+            probs = probabilities.count(partial(probs_of, answer), places, metrics)
         if prompts:
             earlier = prompts[k - 2] if k > 1 else None
             now = prompted.interaction(prompts[k - 1], earlier, before)
@@ -100,7 +117,7 @@ def _measured(
         for label, voxels in masks.invented(gts, segs).items():
             if label not in asked:
                 values[k, str(label), INVENTED] = repr(float(voxels))
-        for one, other, ids, labels in _all_maps(gts, segs, truth.ids, regions, asked):
+        for one, other, ids, labels in _all_maps(gts, segs, truth_ids, regions, asked):
             for name_or_id, metric, value in score(
                 one,
                 other,
@@ -110,6 +127,9 @@ def _measured(
                 ids=ids,
                 regions=regions,
                 interaction=now,
+                rated=of_raters if ids is truth_ids else _united(maps, ids, truth_ids, regions),
+                probs=probs,
+                of_run=True,
             ):
                 counted = math.nan if metric in uncounted else float(value)
                 values[k, str(name_or_id), metric] = repr(counted)
@@ -118,6 +138,17 @@ def _measured(
                     size = float(np.count_nonzero(label_map == number))
                     values[k, str(ids[number]), name] = repr(size)
     return values
+
+
+def _united(
+    maps: Mapping[str, np.ndarray],
+    ids: Mapping[int, int | str],
+    label_ids: Mapping[int, int],
+    regions: Mapping[str, list[int]],
+) -> dict[int, Rated]:
+    """Return what the raters have of a region, which is label 1 of its maps."""
+    members = [number for number, one in label_ids.items() if one in regions[str(ids[1])]]
+    return rated((np.isin(one, members) for one in maps.values()), [1]) if maps else {}
 
 
 def _uncounted(metrics: list[dict[str, Any]]) -> set[str]:
