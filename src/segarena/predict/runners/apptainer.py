@@ -36,6 +36,7 @@ from segarena.predict.runners import (
     command_line,
     mounts_of,
 )
+from segarena.predict.runners.flood import bounded
 from segarena.predict.runners.untagged import untagged
 from segarena.predict.runners.watch import (
     LOAD_WAITS,
@@ -106,14 +107,17 @@ class ApptainerRunner:
         limits: Limits,
         serving: Serving | None = None,
     ) -> Outcome:
-        with tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work:
+        with (
+            tempfile.TemporaryDirectory(dir=outputs.parent, ignore_cleanup_errors=True) as work,
+            bounded(limits.processes) as within_bounds,
+        ):
             mounts = mounts_of(image, inputs, outputs, limits)
             asked = self._asked(image, mounts, Path(work), limits)
             first_line = _FirstLine()
             started = time.monotonic()
             process = subprocess.Popen(
                 # 255 is Apptainer's own failure, or the program's: this first line shows which.
-                [*asked, *_program(image, limits, first_line.line)],
+                [*within_bounds, *asked, *_program(image, limits, first_line.line)],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
