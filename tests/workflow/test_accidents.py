@@ -27,12 +27,15 @@ SLOW = "import time; time.sleep(0.3)\n" + PREDICT
 
 Tables = dict[str, list[list[str]]]
 
+OF_TIMES = {"resources.csv", "quality_over_time.csv"}
+"""Tables of the report that hold little but measured times."""
+
 
 def tables(arena: Arena) -> Tables:
-    """Return every CSV of scores and ranks, without the columns of running times."""
+    """Return every CSV of scores and ranks, without what was measured of time."""
     found = {}
     made = (path for path in arena.path().rglob("*.csv") if ".kept" not in path.parts)
-    for path in sorted(made):
+    for path in sorted(path for path in made if path.name not in OF_TIMES):
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
         compared = [i for i, name in enumerate(rows[0]) if "RunningTime" not in name]
