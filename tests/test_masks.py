@@ -151,7 +151,7 @@ for dtype in (np.uint8, np.uint16):
             given = {k: v for k, v in needed.items() if k in metric.parameters}
             if "points" in metric.parameters:
                 given["points"] = points
-            if metric.name != "clDice" and metric.needs != "prompts":
+            if metric.name != "clDice" and metric.needs in {"labels", "surfaces"}:
                 score(truth, answer, (1, 1, 1), [{"name": metric.name} | given])
     for given in ({"instances": "labels"}, {"dilation": 1}):
         score(truth, answer, (1, 1, 1), [{"name": "F1"} | given])

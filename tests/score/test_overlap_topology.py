@@ -8,7 +8,9 @@ import pytest
 from segarena.score.metrics import METRICS, score
 
 SPACING_MM = (2.0, 1.0, 1.0)
-MEASURED = {name: metric for name, metric in METRICS.items() if metric.needs != "prompts"}
+MEASURED = {
+    name: metric for name, metric in METRICS.items() if metric.needs in {"labels", "surfaces"}
+}
 
 
 def measured(truth, answer, *metrics, labels=None):

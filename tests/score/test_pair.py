@@ -11,7 +11,7 @@ NEEDED = {"tolerance_mm": 1, "width_mm": 1, "worst_mm": 9}
 EVERY_METRIC = [
     {"name": m.name} | {k: v for k, v in NEEDED.items() if k in m.parameters}
     for m in METRICS.values()
-    if m.needs != "prompts"
+    if m.needs in {"labels", "surfaces"}
 ]
 
 
