@@ -52,7 +52,6 @@ LONGEST_WORD = 40
 LEAST_LETTERS = 0.5
 """The share of a line's characters, spaces aside, that must be letters."""
 
-_TEMPLATES = Path(__file__).with_name("report") / "templates"
 _NAME_LETTERS, _NAME_LENGTH = "bcdfghjklmnpqrstvwxz", 10
 _TRACEBACK_LINE = re.compile(r'(File "[^"]*", line )(\d{1,4})(?=,|$)')
 _PATH = re.compile(r"(?<![\w.…])(?:file:/)?(?:/[^\s/'\"`:,;()\[\]{}<>|=]+)+/?")
@@ -340,30 +339,27 @@ def _page(
     level: str,
     planned: int,
 ) -> str:
-    import jinja2
+    from segarena.report.templating import TEMPLATES, environment
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     groups = _groups(calls, names)
-    return environment.get_template("feedback.html").render(
-        team=team,
-        answers=len(calls),
-        planned=planned,
-        failed=sum(call.failed for call in calls),
-        statuses=STATUSES,
-        groups=groups[:MOST_GROUPS],
-        further=sum(len(group["calls"]) for group in groups[MOST_GROUPS:]),
-        cases=_case_rows(calls, names),
-        memory=any(call.memory is not None for call in calls),
-        tables=tables,
-        level=level,
-        several=len({call.protocol for call in calls}) > 1,
-        style=(_TEMPLATES / "feedback.css").read_text(encoding="utf-8"),
+    return (
+        environment()
+        .get_template("feedback.html")
+        .render(
+            team=team,
+            answers=len(calls),
+            planned=planned,
+            failed=sum(call.failed for call in calls),
+            statuses=STATUSES,
+            groups=groups[:MOST_GROUPS],
+            further=sum(len(group["calls"]) for group in groups[MOST_GROUPS:]),
+            cases=_case_rows(calls, names),
+            memory=any(call.memory is not None for call in calls),
+            tables=tables,
+            level=level,
+            several=len({call.protocol for call in calls}) > 1,
+            style=(TEMPLATES / "feedback.css").read_text(encoding="utf-8"),
+        )
     )
 
 

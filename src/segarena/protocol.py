@@ -170,6 +170,11 @@ def is_per_label(name: str, value: Any) -> bool:
     return isinstance(value, Mapping) and name not in {"empty", "zero_unless"}
 
 
+def label_colours(labels: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the colours of a protocol's labels that have their own: #rrggbb by id."""
+    return {label: about["colour"] for label, about in labels.items() if "colour" in about}
+
+
 def labels_named(metrics: Iterable[Mapping[str, Any]]) -> dict[int, str]:
     """Return the labels that metrics have values for, and the first key that names each."""
     named: dict[int, str] = {}

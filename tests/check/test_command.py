@@ -1,4 +1,4 @@
-"""`segarena check`: what a participant is told before submitting."""
+"""`segarena check`: what a participant learns before submitting."""
 
 import contextlib
 import io
@@ -91,7 +91,7 @@ def test_a_serve_sh_that_fails_does_not_pass(folder: Path, report: Check, findin
 def test_who_is_left_out_of_a_protocol_is_told_so(
     folder: Path, report: Check, protocol_of: Callable[..., str]
 ) -> None:
-    """What segarena.yaml refuses is told before any call, and the exit code is not 0."""
+    """What segarena.yaml refuses is reported before any call, and the exit code is not 0."""
     (folder / "segarena.yaml").write_text("accepts: [boxes, clicks]\n")
     assert report(folder)["code"] == 0
     checked = report(folder, "--protocol", protocol_of("scribble"))
@@ -190,7 +190,7 @@ def test_an_archive_is_run_as_in_the_challenge(
     base_image: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    """What it writes beside its code is told, and the docker command reproduces a call."""
+    """What it writes beside its code is reported, and the docker command reproduces a call."""
     with (folder / "predict.sh").open("a") as file:
         file.write("date > /workspace/model_cache\n")
     archive = tmp_path / "team.tar.gz"

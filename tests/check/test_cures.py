@@ -70,7 +70,7 @@ def test_the_last_error_counts() -> None:
 
 
 def test_who_runs_is_named() -> None:
-    """A user is told who he is; root is told that he has no capabilities."""
+    """A user reads who he is; root reads that he has no capabilities."""
     denied = crashed("PermissionError: [Errno 13] Permission denied: '/data'")
     assert "runs as user 1000," in cure_of(denied, "user 1000")
     assert "capabilities" not in cure_of(denied, "user 1000")
@@ -90,7 +90,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_wrong_shape_has_its_own_cure(shape: str) -> None:
-    """Axes too many, one channel per label, and other orders are told apart."""
+    """Axes too many, one channel per label, and other orders each have their own cure."""
     message = f"'segs' has the shape {shape}, the image has (20, 64, 72)"
     assert SHAPES[shape] in cure_of({"status": "bad_answer", "message": message, "printed": ""})
 

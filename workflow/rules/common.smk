@@ -26,6 +26,7 @@ from segarena.protocol import (
     DATA,
     expected_labels,
     ignored_labels,
+    label_colours,
     prompt_values,
     regions,
     repetitions,
@@ -281,11 +282,7 @@ def labels_of(wildcards):
 
 
 def colours_of(wildcards):
-    return {
-        label: about["colour"]
-        for label, about in labels_of(wildcards).items()
-        if "colour" in about
-    }
+    return label_colours(labels_of(wildcards))
 
 
 def metric_list(wildcards):

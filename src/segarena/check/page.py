@@ -10,21 +10,14 @@ import tempfile
 from itertools import groupby
 from pathlib import Path
 
-from segarena.case import read_answer, read_image, read_truth, spacing_of
+from segarena.case import read_answer, read_image, read_truth
 from segarena.check.judge import FAILED, PASSED, Finding
 from segarena.check.report import Report
 from segarena.check.sessions import Call
 from segarena.files import atomic_write, read_json
-from segarena.report.orientation import orientation_of
-from segarena.report.pictures import (
-    View,
-    describe,
-    own_colours,
-    view_of,
-    write_answers,
-    write_case,
-    write_truth,
-)
+from segarena.protocol import label_colours
+from segarena.report.pictures import View, describe, write_answers, write_case, write_truth
+from segarena.report.prepared import case_view
 
 _MOST_IN_LEGEND = 12
 _STYLE = """
@@ -83,15 +76,8 @@ def _case(number: int, case: str, calls: list[Call], report: Report) -> str:
     """Return the pictures of a case: its slices once, and a window on its answers per call."""
     folder = Path(calls[0]["folder"]).parent
     truth = read_truth(folder / "truth.npz")
-    labels = report.protocol.get("labels", {})
-    colours = {label: about["colour"] for label, about in labels.items() if "colour" in about}
-    view = view_of(
-        truth.gts,
-        spacing_of(folder / "truth.npz", truth),
-        own_colours(truth.ids, colours),
-        truth.labels,
-        orientation_of(truth),
-    )
+    colours = label_colours(report.protocol.get("labels", {}))
+    view = case_view(folder / "truth.npz", truth, colours)
     answers = [read_answer(Path(call["folder"], "answer.npz")) for call in calls]
     prompts = [read_json(folder / "session" / f"prompts{c['interaction']}.json") for c in calls]
     with tempfile.TemporaryDirectory(dir=report.folder) as name:

@@ -31,7 +31,6 @@ from segarena.errors import EngineError
 from segarena.files import atomic_write, read_json, write_json
 from segarena.predict import gpu, state
 from segarena.predict.answer import BadAnswer, NoAnswer, Probs, image_shape, take_answer
-from segarena.predict.gpu_meter import metered
 from segarena.predict.runners import Image, Limits, Outcome, calls_prefix, run
 from segarena.predict.runners.watch import check_room, excess, machine_memory_bytes, readable
 from segarena.predict.store import Facts, Members, Store, answer_key, seen_digest, within
@@ -133,7 +132,7 @@ def answer(
         "interaction": prompts["interaction"],
     }
     keys = ("status", "message", "exit_code", "seconds", "own_seconds", "peak_memory_bytes")
-    more = ("container", "start_seconds", "limits", "written", "probs")
+    more = ("container", "start_seconds", "gpu_use", "limits", "written", "probs")
     what_happened = {key: facts[key] for key in (*keys, *more) if key in facts}
     tail = {
         "case_seconds": used + facts["seconds"],
@@ -143,7 +142,6 @@ def answer(
         "key": key,
         **{key: facts[key] for key in ("host", "gpu", "ended")},
         **({"state": left} if left else {}),
-        **{key: facts[key] for key in ("gpu_use",) if key in facts},
     }
     with _our_disk(answer_npz.parent):
         if store is not None and key is not None and facts["status"] == "ok":
@@ -189,9 +187,14 @@ def _reuse_or_ask(
 
 def _metered(ask: Callable[[], Facts]) -> Facts:
     """Make the call, and say with how it went what it cost on the GPUs that it held."""
-    with metered(gpu.assigned()) as use:
+    devices = gpu.assigned()
+    if not devices:
+        return ask()
+    from segarena.predict.gpu_meter import metered  # NVML takes a tenth of a second to import
+
+    with metered(devices) as use:
         facts = ask()
-    return {**facts, "gpu_use": use} if use else facts
+    return {**facts, "gpu_use": use}
 
 
 def make_input(path: Path, image_npz: Path, prompts: dict[str, Any], previous: np.ndarray) -> None:

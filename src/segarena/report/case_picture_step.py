@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from segarena.case import read_image, read_truth, spacing_of
-from segarena.report.orientation import orientation_of
-from segarena.report.pictures import describe, own_colours, view_of, write_case, write_truth
+from segarena.case import read_image, read_truth
+from segarena.report.pictures import describe, write_case, write_truth
+from segarena.report.prepared import case_view
 from segarena.report.script import write_script
 
 
@@ -17,13 +17,7 @@ def main(
     """
     image = read_image(files["image"])
     truth = read_truth(files["truth"])
-    view = view_of(
-        truth.gts,
-        spacing_of(files["truth"], truth),
-        own_colours(truth.ids, colours),
-        truth.labels,
-        orientation_of(truth),
-    )
+    view = case_view(files["truth"], truth, colours)
     write_case(outputs["image"], view, image)
     write_truth(outputs["truth"], view, truth.gts)
     write_script(outputs["about"], "segarena.picture", [case, describe(view, truth.ids)])

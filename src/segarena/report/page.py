@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -43,8 +42,8 @@ from segarena.report.measures import measures
 from segarena.report.pictures import ERRORS, hex_of
 from segarena.report.results import Results
 from segarena.report.script import script_json, write_script
+from segarena.report.templating import TEMPLATES, environment
 
-TEMPLATES = Path(__file__).with_name("templates")
 # Reasons are shown as far as a reader would go; the records have the rest.
 LONGEST_MESSAGE = 300
 NONE = "\N{EN DASH}"
@@ -82,17 +81,11 @@ def write(
     facts = Facts(results, board, failed, failed_cases(results, failed), folder, tuple(specs))
     write_script(folder / "data" / "failures.js", "segarena.failures", [_failure_rows(facts)])
     _write_tables(folder / "tables", facts)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(shown=_shown, percent=_percent, fixed=_fixed)
+    templates = environment()
+    templates.globals.update(shown=_shown, percent=_percent, fixed=_fixed)
     found = ((name, title, values(facts)) for name, title, values in SECTIONS)
     sections = [(name, title, values) for name, title, values in found if values is not None]
-    text = environment.get_template("index.html").render(
+    text = templates.get_template("index.html").render(
         protocol=results.protocol,
         board=board,
         answers=_answers(facts),

@@ -26,7 +26,7 @@ from segarena.files import atomic_write
 from segarena.report.orientation import AS_STORED, Orientation
 
 # Okabe and Ito's palette without black and blue, which are lost on a dark image, then six more that
-# are told apart less well; a grey for labels beyond these, and the rim of markers.
+# are less easy to distinguish; a grey for labels beyond these, and the rim of markers.
 COLOURS = (
     (230, 159, 0),
     (86, 180, 233),

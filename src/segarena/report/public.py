@@ -9,32 +9,29 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from segarena.files import atomic_write
 from segarena.rank.outputs import EVERYTHING
 from segarena.rank.stability import FINAL
 from segarena.report.calls import segarena_version
 from segarena.report.headings import explained, heading
-from segarena.report.page import TEMPLATES, leaderboard_data
+from segarena.report.page import leaderboard_data
 from segarena.report.results import Results
+from segarena.report.templating import TEMPLATES, environment
 
 
 def write_public(folder: str | Path, results: Results) -> None:
     """Write index.html, leaderboard.json and table.html, a table to embed, under `folder`."""
     folder = Path(folder)
     board = public_leaderboard(results)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    templates = environment()
     style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     texts = {
-        "index.html": environment.get_template("public.html").render(
+        "index.html": templates.get_template("public.html").render(
             board=board,
             style=style,
             explained=explained(results.metrics, results.protocol),
         ),
-        "table.html": environment.get_template("public_table.html").render(board=board),
+        "table.html": templates.get_template("public_table.html").render(board=board),
         "leaderboard.json": json.dumps(board, ensure_ascii=False, indent=1, allow_nan=False),
     }
     for name, text in texts.items():

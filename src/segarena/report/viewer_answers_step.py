@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segarena.case import read_answer, read_image, read_truth, spacing_of
+from segarena.case import read_image, read_truth
 from segarena.files import read_json
-from segarena.report.orientation import orientation_of
-from segarena.report.volumes import grid_of, prompts_volume, write_labels
+from segarena.report.prepared import answers_of, case_grid
+from segarena.report.volumes import prompts_volume, write_labels
 
 
 def main(
@@ -30,18 +30,10 @@ def main(
         prepared = results / "prepare" / case
         truth = read_truth(f"{prepared}.truth.npz")
         imgs = read_image(f"{prepared}.image.npz").imgs
-        grid = grid_of(
-            truth,
-            spacing_of(f"{prepared}.truth.npz", truth),
-            is_placed=orientation_of(truth).letters is not None,
-            channels=3 if imgs.ndim == 4 else 1,
-        )
+        grid = case_grid(f"{prepared}.truth.npz", truth, imgs)
         answers = results / "predict" / protocol / submission / case
-        segs = []
-        for k in numbers:
-            path = answers / f"{k}.npz"
-            gone = keep_answers == "final" and k < interactions and not path.exists()
-            segs.append(np.zeros_like(truth.gts) if gone else read_answer(path))
+        found = answers_of(answers, interactions, keep_answers)
+        segs = [np.zeros_like(truth.gts) if one is None else one for one in found]
         write_labels(outputs["answers"] / f"{case}.nii.gz", grid, segs)
         folder = results / "prompt" / protocol / submission / case
         prompts = (read_json(folder / f"{k}.json") for k in numbers)

@@ -4,13 +4,11 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import jinja2
-
 from segarena.files import atomic_write
 from segarena.report.pictures import ERRORS, hex_of
 from segarena.report.script import script_json
+from segarena.report.templating import TEMPLATES, environment
 
-TEMPLATES = Path(__file__).with_name("templates")
 NIIVUE_FILES = ("niivue.js", "niivue-licence.txt")
 
 
@@ -24,22 +22,19 @@ def main(
         "interactions": interactions,
         "errors": list(ERRORS.values()),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("viewer.html").render(
-        protocol=protocol,
-        data=script_json(data),
-        teams=data["teams"],
-        cases=cases,
-        interactions=interactions,
-        errors={name: hex_of(colour) for name, colour in ERRORS.items()},
-        script=(TEMPLATES / "viewer.js").read_text(encoding="utf-8"),
-        nonce=hashlib.sha256(script_json(data).encode()).hexdigest()[:32],
+    text = (
+        environment()
+        .get_template("viewer.html")
+        .render(
+            protocol=protocol,
+            data=script_json(data),
+            teams=data["teams"],
+            cases=cases,
+            interactions=interactions,
+            errors={name: hex_of(colour) for name, colour in ERRORS.items()},
+            script=(TEMPLATES / "viewer.js").read_text(encoding="utf-8"),
+            nonce=hashlib.sha256(script_json(data).encode()).hexdigest()[:32],
+        )
     )
     for name in NIIVUE_FILES:
         with atomic_write(folder / name) as tmp:
